@@ -1,0 +1,108 @@
+"""mmalign: any number of modalities in one latent space, and classes never seen.
+
+Everything that a plugin may use is exported here. Names are imported when they are first
+used, so that ``import mmalign`` and the command line's help cost no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# At once, not when first used: the module of the same name would stand in its place.
+from mmalign.component import component as component
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mmalign.align import Aligner as Aligner
+    from mmalign.align import Batch as Batch
+    from mmalign.align import Noise as Noise
+    from mmalign.align import Pass as Pass
+    from mmalign.align import Scale as Scale
+    from mmalign.align import sample as sample
+    from mmalign.bundle import Model as Model
+    from mmalign.bundle import load as load
+    from mmalign.contracts import Dataset as Dataset
+    from mmalign.contracts import ErrorName as ErrorName
+    from mmalign.contracts import Fitted as Fitted
+    from mmalign.contracts import FittedHead as FittedHead
+    from mmalign.contracts import Head as Head
+    from mmalign.contracts import Latents as Latents
+    from mmalign.contracts import Loss as Loss
+    from mmalign.contracts import Method as Method
+    from mmalign.contracts import Modality as Modality
+    from mmalign.contracts import Parts as Parts
+    from mmalign.contracts import ReconstructionError as ReconstructionError
+    from mmalign.contracts import ScalerName as ScalerName
+    from mmalign.contracts import Scorer as Scorer
+    from mmalign.contracts import Weighted as Weighted
+    from mmalign.errors import MmalignError as MmalignError
+    from mmalign.errors import did_you_mean as did_you_mean
+    from mmalign.hooks import hookimpl as hookimpl
+    from mmalign.losses import ERRORS as ERRORS
+    from mmalign.losses import CrossAlignment as CrossAlignment
+    from mmalign.losses import Objective as Objective
+    from mmalign.losses import Ramp as Ramp
+    from mmalign.losses import Wasserstein as Wasserstein
+    from mmalign.losses import ramp as ramp
+    from mmalign.modality import Features as Features
+    from mmalign.protocol import Protocol as Protocol
+    from mmalign.protocol import pose as pose
+    from mmalign.protocol import scale as scale
+    from mmalign.protocol import validation as validation
+    from mmalign.report import Measures as Measures
+    from mmalign.report import measure as measure
+    from mmalign.report import top1 as top1
+    from mmalign.train import train_aligner as train_aligner
+    from mmalign.types import Facts as Facts
+    from mmalign.types import Floats as Floats
+    from mmalign.types import Gaussian as Gaussian
+    from mmalign.types import Indices as Indices
+    from mmalign.types import Level as Level
+    from mmalign.types import Mask as Mask
+    from mmalign.types import Problem as Problem
+    from mmalign.types import Question as Question
+    from mmalign.types import Scaling as Scaling
+    from mmalign.types import Session as Session
+    from mmalign.types import Signature as Signature
+    from mmalign.types import Source as Source
+    from mmalign.types import Splits as Splits
+    from mmalign.types import Training as Training
+    from mmalign.types import View as View
+
+_HOMES = {
+    "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
+    "bundle": ("Model", "load"),
+    "contracts": (
+        *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
+        *("Modality", "Parts", "ReconstructionError", "ScalerName", "Scorer", "Weighted"),
+    ),
+    "errors": ("MmalignError", "did_you_mean"),
+    "hooks": ("hookimpl",),
+    "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
+    "modality": ("Features",),
+    "protocol": ("Protocol", "pose", "scale", "validation"),
+    "report": ("Measures", "measure", "top1"),
+    "train": ("train_aligner",),
+    "types": (
+        *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
+        *("Scaling", "Session", "Signature", "Source", "Splits", "Training", "View"),
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["component", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmalign' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"mmalign.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

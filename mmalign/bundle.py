@@ -1,0 +1,201 @@
+"""A model's directory, out and in: safetensors, config.json and a model card.
+
+``Fitted`` is tensors and a configuration, nothing else. Loading rebuilds the components
+from the recipe in the configuration; nothing in the files is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmalign.contracts import Fitted, Modality
+from mmalign.errors import MmalignError
+from mmalign.plugins import Registry, discover
+from mmalign.recipe import assemble
+from mmalign.types import Floats, Scaling, Signature, View
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: scores raw features over classes, without the data set."""
+
+    signature: Signature
+    scalings: Mapping[str, Scaling]
+    modalities: Mapping[str, Modality]
+    fitted: Fitted
+    config: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes, seen and unseen."""
+        return self.signature.classes
+
+    @property
+    def sample_modalities(self) -> tuple[str, ...]:
+        """The modalities that a row may come with."""
+        return tuple(name for name, level in self.signature.levels.items() if level == "sample")
+
+    def scores(
+        self,
+        features: Floats | Mapping[str, Floats],
+        classes: Sequence[str] | None = None,
+    ) -> Floats:
+        """Scores of raw feature rows over classes, (rows, classes).
+
+        ``features`` is (rows, dim), or such an array by modality. ``classes`` are names;
+        all by default. Raises MmalignError for an unknown class or modality, and for rows
+        of another width than the model was trained on.
+        """
+        views = {}
+        for name, values in self._by_modality(features).items():
+            values = np.ascontiguousarray(values, dtype=np.float32)
+            try:
+                views[name] = self.scalings[name](View(values, "sample"))
+            except MmalignError as error:
+                raise MmalignError(f"modality '{name}': {error}") from None
+        return self.fitted.scores(views, self._indices(classes))
+
+    def predict(
+        self,
+        features: Floats | Mapping[str, Floats],
+        top: int = 1,
+        classes: Sequence[str] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """The ``top`` likeliest classes of each row, best first, with their scores."""
+        names = self._names(classes)
+        scores = self.scores(features, classes)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return [
+            [(names[place], float(row[place])) for place in best]
+            for row, best in zip(scores, order, strict=True)
+        ]
+
+    def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
+        known = self.sample_modalities
+        if not isinstance(features, Mapping):
+            if len(known) != 1:
+                raise MmalignError(f"say which modality these rows are: {', '.join(known)}")
+            return {known[0]: features}
+        for name in features:
+            if name not in known:
+                raise MmalignError(f"the model has no rows of '{name}'; it has {', '.join(known)}")
+        return features
+
+    def _names(self, classes: Sequence[str] | None) -> tuple[str, ...]:
+        if classes is not None:
+            return tuple(classes)
+        both = sorted((*self.signature.seen, *self.signature.unseen))
+        return tuple(self.classes[index] for index in both)
+
+    def _indices(self, classes: Sequence[str] | None) -> list[int]:
+        place = {name: index for index, name in enumerate(self.classes)}
+        known = {*self.signature.seen, *self.signature.unseen}
+        for name in self._names(classes):
+            if place.get(name) not in known:
+                raise MmalignError(f"the model knows no class '{name}'")
+        return [place[name] for name in self._names(classes)]
+
+
+def save(
+    folder: Path,
+    fitted: Fitted,
+    signature: Signature,
+    scalings: Mapping[str, Scaling],
+    table: Mapping[str, Any],
+    about: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a model's directory. ``about`` goes into config.json: versions, hashes, seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in fitted.state().items()}
+    for name, scaling in scalings.items():
+        tensors[f"scaling.{name}.offset"] = torch.from_numpy(scaling.offset.copy())
+        tensors[f"scaling.{name}.factor"] = torch.from_numpy(scaling.factor.copy())
+    config = {
+        "format": FORMAT,
+        "recipe": table,
+        "signature": asdict(signature),
+        "unit": {name: scaling.unit for name, scaling in scalings.items()},
+        **about,
+    }
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def load(path: str | Path, registry: Registry | None = None) -> Model:
+    """Rebuild a model from its directory (or from a run's folder), without the data set.
+
+    Raises MmalignError for a missing, damaged or newer bundle, and for one whose plugins
+    are not installed.
+    """
+    folder = find(Path(path).expanduser())
+    config = _config(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise MmalignError(f"{folder / WEIGHTS}: not readable as safetensors: {error}") from None
+    try:
+        recipe = assemble("model", config["recipe"], registry or discover(), where=str(folder))
+        signature = _signature(config["signature"])
+        scalings = {
+            name: Scaling(
+                tensors.pop(f"scaling.{name}.offset").numpy(),
+                tensors.pop(f"scaling.{name}.factor").numpy(),
+                bool(config["unit"][name]),
+            )
+            for name in signature.dims
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise MmalignError(
+            f"{folder / CONFIG}: incomplete or altered ({type(error).__name__}: {error})"
+        ) from None
+    fitted = recipe.method.restore(tensors, signature, recipe.parts)
+    return Model(signature, scalings, recipe.parts.modalities, fitted, config)
+
+
+def find(path: Path) -> Path:
+    """The folder that holds the bundle: the one given, or its ``model``."""
+    for folder in (path, path / "model"):
+        if (folder / CONFIG).is_file():
+            if not (folder / WEIGHTS).is_file():
+                raise MmalignError(f"{folder}: no {WEIGHTS}; the bundle is incomplete")
+            return folder
+    raise MmalignError(f"no model at {path.absolute()}: neither it nor its 'model' has {CONFIG}")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise MmalignError(f"{folder / CONFIG}: no valid JSON: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise MmalignError(f"{folder / CONFIG}: this is no model of mmalign")
+    if config["format"] > FORMAT:
+        raise MmalignError(
+            f"{folder / CONFIG}: format {config['format']} is newer than this mmalign reads"
+            f" ({FORMAT}); upgrade mmalign"
+        )
+    return config
+
+
+def _signature(table: Mapping[str, Any]) -> Signature:
+    return Signature(
+        classes=tuple(table["classes"]),
+        seen=tuple(table["seen"]),
+        unseen=tuple(table["unseen"]),
+        dims=dict(table["dims"]),
+        levels=dict(table["levels"]),
+    )

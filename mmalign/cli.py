@@ -1,0 +1,198 @@
+"""The command line; nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmalign.errors import MmalignError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Align any number of modalities in one latent space, and recognise classes that"
+    " were never seen.",
+)
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's path, or its shipped name.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Lay a value over the recipe.")
+]
+
+
+def main() -> None:
+    """Run the command line: an MmalignError is one message and exit status 2."""
+    try:
+        app()
+    except MmalignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; what was written stays", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, which is no error of anyone's
+        sys.exit(0)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100)
+    return console
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    settings: Settings = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Run seeds 0 to N-1.")] = None,
+    device: Annotated[str | None, typer.Option(help="A torch device, such as cuda:0.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
+    reuse: Annotated[
+        Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
+    ] = None,
+) -> None:
+    """Train, measure and report what a recipe says."""
+    from mmalign.plugins import discover
+
+    registry = discover()
+    laid = list(settings or [])
+    laid += [f"run.seeds={seeds}"] if seeds is not None else []
+    laid += [f'run.device="{device}"'] if device is not None else []
+    from mmalign.recipe import read
+
+    read_recipe = read(recipe, registry, laid)
+    from mmalign.run import run as run_recipe
+    from mmalign.summary import as_text
+
+    console = _console()
+    outcome = run_recipe(read_recipe, registry, console, out, reuse)
+    console.print(as_text(outcome.report))
+    console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    recipes: Annotated[
+        list[str] | None, typer.Argument(metavar="[RECIPE]...", help="All shipped ones by default.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Check recipes without loading any data; every mistake is shown."""
+    from mmalign.plugins import discover
+    from mmalign.recipe import read, shipped
+
+    registry, wrong = discover(), 0
+    names = recipes or list(shipped())
+    for name in names:
+        try:
+            read(name, registry, settings or ())
+            print(f"ok     {name}")
+        except MmalignError as error:
+            wrong += 1
+            print(f"wrong  {error}")
+    if wrong:
+        raise MmalignError(f"{wrong} of {len(names)} recipes cannot run")
+
+
+@app.command()
+def ls(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A kind (dataset, modality, loss, head, method), or a component."),
+    ] = None,
+) -> None:
+    """List recipes and components; with a name, a component's fields."""
+    from mmalign.listing import components, recipes
+    from mmalign.plugins import discover
+    from mmalign.recipe import shipped
+
+    console = _console()
+    if what is None:
+        console.print(recipes(shipped()))
+    console.print(components(discover(), what))
+
+
+@app.command()
+def cp(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name.")],
+    to: Annotated[Path, typer.Argument(help="A file or folder.")] = Path(),
+    force: Annotated[bool, typer.Option(help="Write over a file that is there.")] = False,
+) -> None:
+    """Copy a shipped recipe into the working folder."""
+    from mmalign.errors import did_you_mean
+    from mmalign.recipe import shipped
+
+    known = shipped()
+    if recipe not in known:
+        raise MmalignError(f"no shipped recipe '{recipe}'; {did_you_mean(recipe, known)}")
+    target = to / known[recipe].name if to.is_dir() else to
+    if target.exists() and not force:
+        raise MmalignError(f"{target} is there already; --force writes over it")
+    try:
+        target.write_text(known[recipe].read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        raise MmalignError(f"cannot write {target}: {error.strerror}") from None
+    print(target)
+
+
+@app.command()
+def plugins() -> None:
+    """List plugins: name, version, distribution and state."""
+    from mmalign.listing import plugins as table
+    from mmalign.plugins import discover
+
+    _console().print(table(discover()))
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
+    to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+) -> None:
+    """Copy a model out of a run, after loading it once to see that it is whole."""
+    import shutil
+
+    from mmalign.bundle import find, load
+
+    loaded = load(model)
+    if to.exists():
+        raise MmalignError(f"{to} is there already; choose a folder that is not")
+    try:
+        shutil.copytree(find(model), to)
+    except OSError as error:
+        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+    print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
+    features: Annotated[Path, typer.Argument(help="Rows of features, .npy, unscaled.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes per row, best first.")] = 5,
+    modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A CSV file; standard output by default.")
+    ] = None,
+) -> None:
+    """Write the likeliest classes of each row, with their scores, as CSV."""
+    from mmalign.bundle import load
+    from mmalign.rows import read_rows, write_predictions
+
+    loaded = load(model)
+    rows = read_rows(features)
+    best = loaded.predict({modality: rows} if modality else rows, top)
+    write_predictions(best, out)

@@ -1,0 +1,144 @@
+"""``@component``: a frozen, strictly validated dataclass that is its own recipe schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+
+from mmalign.errors import nearest
+
+# pydantic is imported when the first component is made: ``import mmalign`` stays quick.
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def component(cls: type[T]) -> type[T]:
+    """Make a class a component: its fields, types, defaults and docstring are its table.
+
+    Fields are keyword-only and frozen. Values are validated strictly: ``1`` is no bool,
+    ``"1"`` no number, NaN and infinity are refused. In a recipe, lists stand for tuples
+    and strings for paths.
+    """
+    from pydantic import ConfigDict
+    from pydantic.dataclasses import dataclass
+
+    strict = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+    made: type[T] = dataclass(frozen=True, kw_only=True, config=strict)(cls)  # type: ignore[assignment]
+    return made
+
+
+@cache
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def build(
+    cls: type[T], table: Mapping[str, Any], path: str, more: tuple[str, ...] = ()
+) -> tuple[T | None, list[str]]:
+    """Read a recipe's table as a component.
+
+    Returns the component, or None with one line per mistake; each line opens with the
+    dotted path of the wrong key, and an unknown key names the nearest field, or one of
+    ``more``, the keys that the table has besides.
+    """
+    from pydantic import ValidationError
+
+    try:
+        # As JSON, so that strictness still takes lists as tuples and strings as paths.
+        made: T = _adapter(cls).validate_json(json.dumps(table, default=str))
+        return made, []
+    except ValidationError as error:
+        return None, _lines(cls, table, path, error, more)
+
+
+def _lines(
+    cls: type,
+    table: Mapping[str, Any],
+    path: str,
+    error: ValidationError,
+    more: tuple[str, ...],
+) -> list[str]:
+    """One line per wrong key: the alternatives of a union are one mistake, not several."""
+    lines: dict[str, str] = {}
+    for problem in error.errors(include_url=False):
+        places = [str(place) for place in problem["loc"]]
+        missing = problem["type"] in ("missing", "missing_argument")
+        inside = _path(table, places[:-1] if missing else places)
+        key = ".".join([path, *inside, *(places[-1:] if missing else [])])
+        message = problem["msg"][:1].lower() + problem["msg"][1:]
+        if missing:
+            message = "missing"
+        elif problem["type"] == "unexpected_keyword_argument":
+            near = nearest(places[-1], [*_names(cls, places[:-1]), *more])
+            message = "no such key" + (f"; did you mean '{near}'?" if near else "")
+        else:
+            message += f" (got {problem['input']!r})"
+        lines[key] = f"{lines[key]}, or {message}" if key in lines else f"{key}: {message}"
+    # Where a table was given for a union, what is wrong inside the table says it all.
+    deeper = [key for key in lines if not any(other.startswith(f"{key}.") for other in lines)]
+    return [lines[key] for key in deeper]
+
+
+def _path(table: Any, places: list[str]) -> list[str]:
+    """Those of ``places`` that are keys or positions of the table; the rest name types."""
+    path = []
+    for place in places:
+        if isinstance(table, Mapping) and place in table:
+            table = table[place]
+        elif isinstance(table, (list, tuple)) and place.isdigit() and int(place) < len(table):
+            table = table[int(place)]
+        else:
+            continue
+        path.append(place)
+    return path
+
+
+def _names(cls: type, inside: list[str]) -> list[str]:
+    """The keys that may stand where an unknown one was found."""
+    if not inside:
+        return [field.name for field in dataclasses.fields(cls)]
+    schema = _adapter(cls).json_schema()
+    return [
+        name for each in schema.get("$defs", {}).values() for name in each.get("properties", {})
+    ]
+
+
+def describe(cls: type) -> list[tuple[str, str, str, str]]:
+    """Name, type, default and meaning of each field, as ``mmalign ls`` prints them."""
+    properties = _adapter(cls).json_schema().get("properties", {})
+    rows = []
+    for field in dataclasses.fields(cls):
+        default = _default(field)
+        shown = "required" if default is dataclasses.MISSING else json.dumps(plain(default))
+        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+        rows.append((field.name, kind, shown, properties[field.name].get("description", "")))
+    return rows
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    default = field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    # ``Field(default=..., ge=...)`` keeps its default one level down.
+    return getattr(default, "default", default)
+
+
+def plain(value: Any) -> Any:
+    """A component, or anything inside one, as JSON's and TOML's own types; None is left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool)) else str(value)

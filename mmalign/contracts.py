@@ -1,0 +1,231 @@
+"""What each kind of component must offer: Modality, Dataset, Loss, Head, Method.
+
+A component of any kind is a class made with ``@mmalign.component`` that has a ``name``.
+These are protocols: nothing has to be inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+from mmalign.types import Facts, Floats, Session, Signature, Source, Training, View
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method"]
+ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]
+ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-split"]
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Reads a data set. Raises MmalignError, naming file and key, for what is wrong."""
+
+    name: ClassVar[str]
+
+    def load(self) -> Source:
+        """Everything that the data set offers."""
+        ...
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """Turns what a data set offers into numbers, and says how they are modelled.
+
+    ``hidden`` are the widths of the encoder's and the decoder's hidden layer,
+    ``reconstruction`` names the reconstruction error, ``scaler`` the scaling that is
+    fitted on the training rows.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def hidden(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def reconstruction(self) -> ErrorName: ...  # noqa: D102
+    @property
+    def scaler(self) -> ScalerName: ...  # noqa: D102
+
+    def view(self, source: Source) -> View:
+        """This modality's numbers. Raises MmalignError where the source lacks them."""
+        ...
+
+
+class ReconstructionError(Protocol):
+    """The error of a decoding, per row."""
+
+    def __call__(  # noqa: D102
+        self, x: Float[Tensor, "rows dim"], decoded: Float[Tensor, "rows dim"]
+    ) -> Float[Tensor, " rows"]: ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """An alignment term. Returns one value per row; never sees a row without the modality.
+
+    ``over`` says what it is called with:
+
+    - "pairs": once per unordered pair of modalities, with their posteriors ``(p, q)``,
+      two Gaussians of (rows, latent); it must be symmetric.
+    - "ordered-pairs": once per ordered pair (i, j), with ``(x, decoded, error)``: the
+      numbers of modality j, what its decoder makes of modality i's latent, both
+      (rows, dim), and modality j's own reconstruction error.
+
+    Masks, weights, ramps and reductions are applied by the caller.
+    """
+
+    name: ClassVar[str]
+    over: ClassVar[Literal["pairs", "ordered-pairs"]]
+
+    def __call__(self, *args: Any) -> Float[Tensor, " rows"]:
+        """One value per row."""
+        ...
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A loss with its weight in each epoch (a ``Ramp``)."""
+
+    loss: Loss
+    weight: Callable[[float], float]
+
+
+class Latents(Protocol):
+    """Where a head gets its training set: latents drawn from posteriors."""
+
+    @property
+    def seen(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def unseen(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+
+    def draw(
+        self, level: Literal["sample", "class"], classes: Sequence[int], count: int, purpose: str
+    ) -> tuple[Float[Tensor, "rows latent"], Tensor]:
+        """``count`` latents of each class, and their class indices (rows,).
+
+        From sample-level modalities the first ``count`` training rows of the class are
+        taken, repeated when there are fewer; from class-level ones the class's own row.
+        ``purpose`` names the random generator.
+        """
+        ...
+
+
+class Scorer(Protocol):
+    """Scores latents over classes."""
+
+    def scores(self, z: Float[Tensor, "rows latent"], classes: Sequence[int]) -> Tensor:
+        """Scores over these classes, (rows, classes); the larger the likelier."""
+        ...
+
+
+class FittedHead(Scorer, Protocol):
+    """A trained classifier of latents."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Its tensors, by name."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What a report says of it."""
+        ...
+
+
+@runtime_checkable
+class Head(Protocol):
+    """Trains a classifier on latents."""
+
+    name: ClassVar[str]
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether something is left to be chosen on the validation protocol."""
+        ...
+
+    def tuned(
+        self,
+        latents: Latents,
+        measure: Callable[[Scorer, Literal["H", "T1"]], float],
+        session: Session,
+    ) -> tuple[Head, Facts]:
+        """This head with all its choices made, and what a report says of the choice.
+
+        ``latents`` are of the validation protocol's training rows; ``measure`` gives H or
+        T1 on the validation question.
+        """
+        ...
+
+    def fit(self, latents: Latents, session: Session) -> FittedHead:
+        """Train on latents."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor], signature: Signature) -> FittedHead:
+        """The fitted head that these tensors came from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recipe assembles around a method."""
+
+    modalities: Mapping[str, Modality]
+    losses: Mapping[str, Weighted] = field(default_factory=dict)
+    head: Head | None = None
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A trained model: tensors and a configuration, nothing else."""
+
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """Scores of rows over classes, (rows, classes); the larger the likelier.
+
+        ``views`` are scaled sample-level views of the same rows, by modality.
+        """
+        ...
+
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """Every tensor, by name."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """What a report says of the fit: JSON values."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """Learns to score rows over classes. The training loop lives behind ``fit``."""
+
+    name: ClassVar[str]
+
+    def check(self, parts: Parts) -> list[str]:
+        """What this method cannot do with these parts, one line each; read before loading."""
+        ...
+
+    def fit(self, training: Training, parts: Parts, session: Session) -> Fitted:
+        """Learn from the training rows."""
+        ...
+
+    def restore(
+        self, state: Mapping[str, torch.Tensor], signature: Signature, parts: Parts
+    ) -> Fitted:
+        """The fitted model that these tensors came from; reads no data."""
+        ...
+
+
+KINDS: Mapping[Kind, type] = {
+    "dataset": Dataset,
+    "modality": Modality,
+    "loss": Loss,
+    "head": Head,
+    "method": Method,
+}

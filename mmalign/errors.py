@@ -1,0 +1,42 @@
+"""What a user can mend, said in one message, and the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MmalignError(Exception):
+    """Something that the user can put right: what is wrong, where, and what to do.
+
+    The command line prints the message without a traceback and exits with status 2.
+    Any other exception is a bug of ours and keeps its traceback.
+    """
+
+
+class RecipeError(MmalignError):
+    """A recipe with all of its mistakes at once.
+
+    ``problems`` holds one line per mistake, each with its path in the file.
+    """
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
+        super().__init__("\n  ".join([f"{where}: {count}", *problems]))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None where nothing is near."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error sentence: the nearest known name, or all the known ones."""
+    known = sorted(known)
+    near = nearest(name, known)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    return f"known: {', '.join(known)}" if known else "none is known"

@@ -1,0 +1,54 @@
+"""The hooks that a plugin may implement (pluggy)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from mmalign.report import Report
+
+hookspec = pluggy.HookspecMarker("mmalign")
+hookimpl = pluggy.HookimplMarker("mmalign")
+
+
+@hookspec
+def mmalign_modalities() -> list[type]:  # type: ignore[empty-body]
+    """Modality classes: what turns a data set's offer into numbers."""
+
+
+@hookspec
+def mmalign_datasets() -> list[type]:  # type: ignore[empty-body]
+    """Dataset classes: what reads data sets."""
+
+
+@hookspec
+def mmalign_losses() -> list[type]:  # type: ignore[empty-body]
+    """Loss classes: alignment terms between modalities."""
+
+
+@hookspec
+def mmalign_heads() -> list[type]:  # type: ignore[empty-body]
+    """Head classes: classifiers trained on latents."""
+
+
+@hookspec
+def mmalign_methods() -> list[type]:  # type: ignore[empty-body]
+    """Method classes: whole systems that score rows over classes."""
+
+
+@hookspec
+def mmalign_run_started(run: Mapping[str, Any]) -> None:
+    """A run begins. ``run`` holds its name, folder, seeds and resolved recipe."""
+
+
+@hookspec
+def mmalign_epoch_ended(run: Mapping[str, Any], epoch: int, losses: Mapping[str, float]) -> None:
+    """An epoch of training ended. ``losses`` are means per row; ``run`` names seed and stage."""
+
+
+@hookspec
+def mmalign_run_ended(run: Mapping[str, Any], report: Report) -> None:
+    """A run is over and its files are written."""

@@ -1,0 +1,142 @@
+"""Discovery of plugins by entry point; the registry, provenance and load errors.
+
+There is no list of default plugins and no global manager: first-party plugins come through
+the same door as anyone's, and every caller asks for a registry of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+import pluggy
+
+from mmalign import hooks
+from mmalign.contracts import KINDS, Kind
+from mmalign.errors import MmalignError, did_you_mean
+from mmalign.types import Plugin
+
+GROUP = "mmalign"
+HOOKS: dict[str, Kind] = {
+    "mmalign_datasets": "dataset",
+    "mmalign_modalities": "modality",
+    "mmalign_losses": "loss",
+    "mmalign_heads": "head",
+    "mmalign_methods": "method",
+}
+
+
+@dataclass
+class Registry:
+    """Every component that the plugins offer, by kind and name, and where it comes from."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    components: dict[Kind, dict[str, type]] = field(
+        default_factory=lambda: {kind: {} for kind in KINDS}
+    )
+    origins: dict[tuple[Kind, str], list[Plugin]] = field(default_factory=dict)
+    manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager(GROUP))
+
+    def find(self, kind: Kind, name: str) -> type:
+        """The component of this kind and name.
+
+        Raises MmalignError, with the nearest name, for one that is not there; where two
+        distributions offer it, and where a plugin that may hold it could not be loaded.
+        """
+        origins = self.origins.get((kind, name), [])
+        if len(origins) > 1:
+            both = " and ".join(f"{p.distribution} (plugin '{p.name}')" for p in origins)
+            raise MmalignError(
+                f"{kind} '{name}' is offered by {both}; uninstall one of them, or name the"
+                " plugins to use in MMALIGN_PLUGINS"
+            )
+        if name in self.components[kind]:
+            return self.components[kind][name]
+        message = f"no {kind} '{name}'; {did_you_mean(name, self.components[kind])}"
+        broken = [p for p in self.plugins if p.problem]
+        if broken:
+            said = "; ".join(f"'{p.name}' of {p.distribution}: {p.problem}" for p in broken)
+            message += f" (not loaded: {said})"
+        raise MmalignError(message)
+
+
+def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
+    """Load every plugin, in the order of their names, and ask each for its components.
+
+    A plugin that fails in any way is kept with its problem and harms nothing else.
+    ``MMALIGN_PLUGINS=a,b`` restricts to those; tests hand in ``entries``.
+    """
+    registry = Registry()
+    registry.manager.add_hookspecs(hooks)
+    found = list(entry_points(group=GROUP) if entries is None else entries)
+    only = os.environ.get("MMALIGN_PLUGINS")
+    wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
+    by_name: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(set(found), key=lambda each: (each.name, each.value)):
+        if wanted is None or entry.name in wanted:
+            by_name.setdefault(entry.name, []).append(entry)
+    unknown = sorted((wanted or set()) - set(by_name))
+    if unknown:
+        names = [entry.name for entry in found]
+        raise MmalignError(
+            f"MMALIGN_PLUGINS names '{unknown[0]}': no such plugin;"
+            f" {did_you_mean(unknown[0], names)}"
+        )
+    for entries_of_name in by_name.values():
+        _load(registry, entries_of_name)
+    return registry
+
+
+def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
+    plugin = _plugin(entries[0])
+    if len(entries) > 1:
+        both = " and ".join(_plugin(entry).distribution for entry in entries)
+        problem = f"{both} both call a plugin '{plugin.name}'; uninstall one of them"
+        registry.plugins.extend(replace(_plugin(entry), problem=problem) for entry in entries)
+        return
+    try:
+        module = entries[0].load()
+        registry.manager.register(module, name=plugin.name)
+        registry.manager.check_pending()
+        offered = _components(module)
+    # A plugin is somebody else's program: whatever it raises, SystemExit included, is its
+    # problem and not that of a recipe which does without it.
+    except (Exception, SystemExit) as error:
+        if registry.manager.has_plugin(plugin.name):
+            registry.manager.unregister(name=plugin.name)
+        said = " ".join(str(error).split()) or "no message"
+        registry.plugins.append(replace(plugin, problem=f"{type(error).__name__}: {said}"))
+        return
+    names = tuple(f"{kind}:{each.name}" for kind, each in offered)  # type: ignore[attr-defined]
+    plugin = replace(plugin, components=names)
+    registry.plugins.append(plugin)
+    for kind, each in offered:
+        name: str = each.name  # type: ignore[attr-defined]
+        registry.components[kind].setdefault(name, each)
+        registry.origins.setdefault((kind, name), []).append(plugin)
+
+
+def _plugin(entry: EntryPoint) -> Plugin:
+    dist = entry.dist
+    name, version = (dist.metadata["Name"], dist.version) if dist else ("unknown", "unknown")
+    return Plugin(entry.name, version, name, entry.value)
+
+
+def _components(module: ModuleType) -> list[tuple[Kind, type]]:
+    """What a plugin's hooks return. Raises TypeError for anything but classes with a name."""
+    offered: list[tuple[Kind, type]] = []
+    for hook, kind in HOOKS.items():
+        implementation = getattr(module, hook, None)
+        if implementation is None:
+            continue
+        classes = implementation()
+        if not isinstance(classes, (list, tuple)):
+            raise TypeError(f"{hook} returned {type(classes).__name__}, not a list of classes")
+        for each in classes:
+            if not isinstance(each, type) or not isinstance(getattr(each, "name", None), str):
+                raise TypeError(f"{hook} returned {each!r}, which is no class with a name")
+            offered.append((kind, each))
+    return offered

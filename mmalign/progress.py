@@ -1,0 +1,79 @@
+"""Progress of a run: a bar on a terminal, plain lines where the output is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+EVERY = 10.0  # seconds between two plain lines of one stage
+
+
+class RunProgress:
+    """Told of each epoch; shows epoch, every loss term (mean per row) and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.began: dict[str, float] = {}
+        self.spoke: dict[str, float] = {}
+
+    def __enter__(self) -> RunProgress:
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("[dim]{task.fields[terms]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self.console.print(text, highlight=False)
+
+    def epoch_ended(self, title: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
+        """Show that this epoch of ``epochs`` has ended."""
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        if self.bar is None:
+            self._line(title, epoch, epochs, shown)
+            return
+        if title not in self.tasks:
+            for task in self.tasks.values():
+                self.bar.update(task, visible=False)
+            self.tasks[title] = self.bar.add_task(title, total=epochs, terms="")
+        self.bar.update(self.tasks[title], completed=epoch, terms=shown)
+
+    def _line(self, title: str, epoch: int, epochs: int, shown: str) -> None:
+        now = time.monotonic()
+        began = self.began.setdefault(title, now)
+        if epoch not in (1, epochs) and now - self.spoke.get(title, began) < EVERY:
+            return
+        self.spoke[title] = now
+        left = (now - began) / max(1, epoch - 1) * (epochs - epoch)
+        rest = f"  {left:.0f} s left" if 1 < epoch < epochs else ""
+        self.console.print(f"{title}  epoch {epoch}/{epochs}  {shown}{rest}", soft_wrap=True)

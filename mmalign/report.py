@@ -1,0 +1,175 @@
+"""Metrics and their statistics over seeds: S, U, H, T1, AUSUC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from mmalign.errors import MmalignError
+from mmalign.types import Facts, Floats, Indices, Question
+
+METRICS = ("S", "U", "H", "T1", "AUSUC")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What one run scored; every metric is in [0, 1], or NaN where it was not asked.
+
+    ``S`` and ``U`` are mean per-class accuracies of seen and unseen classes, the answer
+    being searched in all of them; ``H = 2SU / (S + U)``. ``T1`` is the mean per-class
+    accuracy of unseen classes searched among unseen ones. ``AUSUC`` is the area under S
+    against U as a bias on the seen classes goes from one end to the other (Chao et al.
+    2016). ``per_class`` is by class index. ``confusion`` counts (true, answered) class
+    indices.
+    """
+
+    S: float
+    U: float
+    H: float
+    T1: float
+    AUSUC: float
+    per_class: Mapping[int, float] = field(default_factory=dict)
+    confusion: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, float]:
+        """The metrics by name."""
+        return {name: getattr(self, name) for name in METRICS}
+
+
+def harmonic(s: float, u: float) -> float:
+    """``2SU / (S + U)``, and 0 where both are 0 (Xian et al. 2018, eq. 15)."""
+    return 2 * s * u / (s + u) if s + u > 0 else 0.0
+
+
+def per_class(right: NDArray[np.bool_], labels: Indices) -> dict[int, float]:
+    """The share of right answers in each class that is asked."""
+    classes, place = np.unique(labels, return_inverse=True)
+    share = np.bincount(place, weights=right) / np.bincount(place)
+    return dict(zip(classes.tolist(), share.tolist(), strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def top1(scores: Floats, question: Question) -> float:
+    """T1 from scores of the unseen classes' rows over the unseen classes alone."""
+    labels = question.labels[np.isin(question.labels, question.unseen)]
+    _check(scores, len(labels), len(question.unseen))
+    return _mean(list(per_class(question.unseen[scores.argmax(1)] == labels, labels).values()))
+
+
+def measure(scores: Floats, question: Question, unseen_scores: Floats | None = None) -> Measures:
+    """Measure scores of the question's rows over its search space, (rows, search).
+
+    ``unseen_scores``, (unseen rows, unseen classes), give T1; without them T1 comes from
+    ``scores``. Raises MmalignError for scores of another shape, and for NaN.
+    """
+    _check(scores, len(question.labels), len(question.search))
+    answers = question.search[scores.argmax(1)]
+    accuracy = per_class(answers == question.labels, question.labels)
+    pairs, counts = np.unique(np.stack([question.labels, answers]), axis=1, return_counts=True)
+    confusion = {
+        (int(true), int(said)): int(count)
+        for (true, said), count in zip(pairs.T.tolist(), counts.tolist(), strict=True)
+    }
+    asked = np.isin(question.labels, question.unseen)
+    if unseen_scores is None:
+        unseen_scores = scores[asked][:, np.isin(question.search, question.unseen)]
+    t1 = top1(unseen_scores, question)
+    nan = float("nan")
+    if not np.isin(question.seen, question.search).any():
+        return Measures(nan, nan, nan, t1, nan, accuracy, confusion)
+    s = _mean([accuracy[int(index)] for index in question.seen if int(index) in accuracy])
+    u = _mean([accuracy[int(index)] for index in question.unseen if int(index) in accuracy])
+    return Measures(s, u, harmonic(s, u), t1, ausuc(scores, question), accuracy, confusion)
+
+
+def _check(scores: Floats, rows: int, classes: int) -> None:
+    if scores.shape != (rows, classes):
+        raise MmalignError(
+            f"a method gave scores of shape {scores.shape} for {rows} rows and {classes} classes"
+        )
+    if np.isnan(scores).any():
+        raise MmalignError("a method gave NaN as a score")
+
+
+def ausuc(scores: Floats, question: Question) -> float:
+    """Area under the seen-unseen accuracy curve (Chao et al. 2016, section 4).
+
+    A bias is subtracted from every seen class's score. A row goes to the seen side while
+    the bias is at most the margin between its best seen and its best unseen score, so the
+    curve has one point per margin; trapezoids between them.
+    """
+    of_seen = np.isin(question.search, question.seen)
+    seen, unseen = question.search[of_seen], question.search[~of_seen]
+    best_seen, best_unseen = scores[:, of_seen], scores[:, ~of_seen]
+    margin = best_seen.max(1) - best_unseen.max(1)
+    counts = np.bincount(question.labels, minlength=int(question.search.max()) + 1)
+    weight = 1 / counts[question.labels].astype(np.float64)
+    asked_seen = np.isin(question.labels, question.seen)
+    weight /= np.where(
+        asked_seen,
+        max(1, len(np.unique(question.labels[asked_seen]))),
+        max(1, len(np.unique(question.labels[~asked_seen]))),
+    )
+    right_seen = weight * (asked_seen & (seen[best_seen.argmax(1)] == question.labels))
+    right_unseen = weight * (~asked_seen & (unseen[best_unseen.argmax(1)] == question.labels))
+
+    order = np.argsort(margin, kind="stable")
+    last = np.append(np.diff(margin[order]) > 0, True)  # equal margins change sides together
+    s = np.append(right_seen.sum(), (right_seen.sum() - np.cumsum(right_seen[order]))[last])
+    u = np.append(0.0, np.cumsum(right_unseen[order])[last])
+    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A metric over runs: mean, sample standard deviation, and half of a 95 % interval.
+
+    The interval is Student's; with one run there is neither deviation nor interval.
+    """
+
+    mean: float
+    std: float | None
+    ci95: float | None
+    runs: tuple[float, ...]
+
+
+def statistic(runs: Sequence[float]) -> Statistic:
+    """Mean, deviation and interval of one metric."""
+    values = np.asarray(runs, dtype=np.float64)
+    if len(values) < 2:
+        return Statistic(float(values.mean()), None, None, tuple(values.tolist()))
+    std = float(values.std(ddof=1))
+    half = float(stdtrit(len(values) - 1, 0.975)) * std / len(values) ** 0.5
+    return Statistic(float(values.mean()), std, half, tuple(values.tolist()))
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run: statistics over seeds, and all that is needed to judge them.
+
+    ``target`` are the recipe's published numbers in per cent. ``notes`` are what a reader
+    must know, a leak first.
+    """
+
+    recipe: str
+    seeds: tuple[int, ...]
+    measures: tuple[Measures, ...]
+    classes: tuple[str, ...]
+    target: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    facts: tuple[Facts, ...] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> dict[str, Statistic]:
+        """Each metric that was asked, over the seeds."""
+        columns = {name: [getattr(each, name) for each in self.measures] for name in METRICS}
+        return {k: statistic(runs) for k, runs in columns.items() if not np.isnan(runs).any()}

@@ -1,0 +1,183 @@
+"""A report as text for the terminal, as JSON, and as a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmalign.report import METRICS, Report, Statistic
+
+MEANINGS = {
+    "S": "seen classes, all classes searched",
+    "U": "unseen classes, all classes searched",
+    "H": "harmonic mean of S and U",
+    "T1": "unseen classes, only they searched",
+    "AUSUC": "area under the seen-unseen curve",
+}
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as report.json holds it; metrics are in [0, 1]."""
+    return {
+        "recipe": report.recipe,
+        "notes": list(report.notes),
+        "summary": {
+            name: {
+                "mean": each.mean,
+                "std": each.std,
+                "ci95": each.ci95,
+                "runs": list(each.runs),
+            }
+            for name, each in report.summary.items()
+        },
+        "target": dict(report.target),
+        "seeds": list(report.seeds),
+        "runs": [
+            {
+                "seed": seed,
+                "facts": dict(facts),
+                "per_class": {
+                    report.classes[index]: accuracy for index, accuracy in each.per_class.items()
+                },
+            }
+            for seed, facts, each in zip(report.seeds, report.facts, report.measures, strict=True)
+        ],
+        **report.context,
+    }
+
+
+def percent(statistic: Statistic) -> str:
+    """Mean and standard deviation in per cent."""
+    mean = f"{100 * statistic.mean:.1f}"
+    return mean if statistic.std is None else f"{mean} ± {100 * statistic.std:.1f}"
+
+
+def as_text(report: Report) -> RenderableType:
+    """The result in one sentence, the table, the hardest classes, and the notes."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("%")
+    table.add_column("mean ± std" if len(report.seeds) > 1 else "value", justify="right")
+    if len(report.seeds) > 1:
+        table.add_column("95 % interval", justify="right")
+    published = {name: report.target.get(name) for name in METRICS}
+    if any(value is not None for value in published.values()):
+        table.add_column("published", justify="right")
+        table.add_column("difference", justify="right")
+    table.add_column("", style="dim")
+    for name, each in report.summary.items():
+        cells: list[RenderableType] = [
+            Text(name, style="bold" if name == "H" else ""),
+            percent(each),
+        ]
+        if len(report.seeds) > 1:
+            half = each.ci95 or 0.0
+            cells.append(f"{100 * (each.mean - half):.1f} to {100 * (each.mean + half):.1f}")
+        if any(value is not None for value in published.values()):
+            goal = published[name]
+            cells += ["", ""] if goal is None else [f"{goal:.1f}", f"{100 * each.mean - goal:+.1f}"]
+        table.add_row(*cells, MEANINGS[name])
+    lines: list[RenderableType] = [Text(f"warning: {n}", style="yellow") for n in report.notes]
+    lines += [Text(sentence(report), style="bold"), Text(), table]
+    if report.target.get("source"):
+        lines += [Text(f"published: {report.target['source']}", style="dim")]
+    return Group(*lines, Text(), *_hardest(report))
+
+
+def sentence(report: Report) -> str:
+    """The result in one sentence."""
+    name = "H" if "H" in report.summary else "T1"
+    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {report.seeds[0]}"
+    unseen = report.context.get("unseen", 0)
+    return (
+        f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds};"
+        f" {unseen} classes were never seen in training."
+    )
+
+
+def _hardest(report: Report, count: int = 3) -> list[RenderableType]:
+    """The classes with the lowest accuracy, over the seeds."""
+    sums: dict[int, float] = {}
+    for each in report.measures:
+        for index, accuracy in each.per_class.items():
+            sums[index] = sums.get(index, 0.0) + accuracy / len(report.measures)
+    ranked = sorted(sums, key=sums.__getitem__)
+    return [
+        Text(f"{word}: {_accuracies(report, sums, places)}", style="dim")
+        for word, places in (("hardest", ranked[:count]), ("easiest", ranked[::-1][:count]))
+    ]
+
+
+def _accuracies(report: Report, accuracy: Mapping[int, float], places: list[int]) -> str:
+    return ", ".join(f"{report.classes[place]} {100 * accuracy[place]:.0f} %" for place in places)
+
+
+def card(report: Report, seed: int) -> str:
+    """A model card: what the model is, how it scored, how to use it, and its limits."""
+    context: Mapping[str, Any] = report.context
+    rows = "\n".join(
+        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in report.summary.items()
+    )
+    notes = "".join(f"\n> **Warning.** {note}\n" for note in report.notes)
+    hashes = "\n".join(f"- `{name}`: `{value}`" for name, value in context["data"].items())
+    return CARD.format(
+        recipe=report.recipe,
+        notes=notes,
+        method=context["recipe_table"]["method"]["use"],
+        dataset=context["recipe_table"]["dataset"]["use"],
+        modalities=", ".join(context["recipe_table"]["modality"]),
+        seen=context["seen"],
+        unseen=context["unseen"],
+        seed=seed,
+        seeds=len(report.seeds),
+        rows=rows,
+        hashes=hashes,
+        reading=context["reading"],
+        versions=", ".join(f"{name} {value}" for name, value in context["versions"].items()),
+    )
+
+
+CARD = """---
+library_name: mmalign
+tags: [zero-shot-learning, {method}]
+---
+# {recipe}
+{notes}
+A `{method}` model trained on `{dataset}` from {modalities}: {seen} seen classes, and {unseen}
+that it knows from their description only. It is the model of seed {seed}.
+
+| % | over {seeds} seed(s) | |
+|---|---|---|
+{rows}
+
+{reading}
+
+## Use
+
+```python
+import mmalign
+
+model = mmalign.load("model")
+model.predict(features, top=5)  # (rows, dim), raw: the model scales them itself
+```
+
+```
+mmalign predict model features.npy
+```
+
+## Limits
+
+Scores order the classes of one row; they are no calibrated probabilities. Features must
+come from the backbone that made the training features.
+
+## Data
+
+SHA-256 of the files that it was trained on:
+
+{hashes}
+
+Made with {versions}.
+"""

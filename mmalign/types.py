@@ -1,0 +1,265 @@
+"""What passes from room to room: Source, View, Problem, Gaussian; and the axes' names.
+
+The axes of every array in mmalign are called ``rows samples classes latent dim shots
+runs``. ``samples`` counts what the data set holds, ``rows`` any selection of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmalign.errors import MmalignError
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor
+
+Level: TypeAlias = Literal["sample", "class"]
+Floats: TypeAlias = NDArray[np.float32]
+Indices: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class View:
+    """Numbers of one modality, and which rows have them.
+
+    ``values`` is (rows, dim) float32. At level "sample" a row is a sample, at level
+    "class" it is a class; class-level views are expanded by label inside a batch and are
+    never copied to sample size. A row whose ``mask`` is False has no such modality, and
+    its values are never read. Raises MmalignError for shapes that disagree and for
+    numbers that are not finite in a row that the mask says is there.
+    """
+
+    values: Floats
+    level: Level
+    mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2:
+            raise MmalignError(f"a view has two axes, rows and dim; this has {self.values.shape}")
+        if self.mask.size == 0 and len(self.values) > 0:
+            object.__setattr__(self, "mask", np.ones(len(self.values), dtype=np.bool_))
+        if self.mask.shape != self.values.shape[:1]:
+            raise MmalignError(
+                f"a view of {len(self.values)} rows has a mask of shape {self.mask.shape}"
+            )
+        wrong = ~np.isfinite(self.values).all(axis=1) & self.mask
+        if wrong.any():
+            raise MmalignError(
+                f"row {int(np.argmax(wrong))} of a view holds NaN or infinity"
+                f" ({int(wrong.sum())} such rows in all); mask them out, or mend the numbers"
+            )
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a row has."""
+        return int(self.values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Indices) -> View:
+        """The same view of these rows only."""
+        return View(self.values[rows], self.level, self.mask[rows])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which samples train, and which are asked; indices from 0.
+
+    ``train`` are samples of seen classes; ``test_seen`` and ``test_unseen`` are the
+    questions. ``validation_classes`` are the seen classes that the validation protocol
+    treats as unseen; None where the data set names none.
+    """
+
+    train: Indices
+    test_seen: Indices
+    test_unseen: Indices
+    validation_classes: Indices | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data set offers: arrays, texts, names and splits.
+
+    ``labels`` is (samples,), an index into ``classes``. ``arrays`` are found by the name
+    that a modality asks for. ``hashes`` gives the SHA-256 of each file read. ``notes``
+    are warnings that belong into the report.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Indices
+    arrays: Mapping[str, View]
+    splits: Splits
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, view in self.arrays.items():
+            rows = len(self.labels) if view.level == "sample" else len(self.classes)
+            if len(view) != rows:
+                raise MmalignError(
+                    f"data set '{self.name}': '{name}' has {len(view)} rows for {rows}"
+                    f" {'samples' if view.level == 'sample' else 'classes'}"
+                )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a fitted thing must know to be rebuilt without data: names and shapes.
+
+    ``seen`` and ``unseen`` are indices into ``classes``; ``dims`` and ``levels`` are by
+    modality.
+    """
+
+    classes: tuple[str, ...]
+    seen: tuple[int, ...]
+    unseen: tuple[int, ...]
+    dims: Mapping[str, int]
+    levels: Mapping[str, Level]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What may be learnt from: nothing here stems from a row that is asked.
+
+    ``labels`` is (rows,), an index into ``classes``. Sample-level views hold the training
+    rows alone, class-level views every class. ``seen`` are the classes of the training
+    rows, ``unseen`` those known from class-level views only.
+    """
+
+    classes: tuple[str, ...]
+    labels: Indices
+    views: Mapping[str, View]
+    seen: Indices
+    unseen: Indices
+    validation_classes: Indices | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """Names and shapes, as a bundle keeps them."""
+        return Signature(
+            classes=self.classes,
+            seen=tuple(self.seen.tolist()),
+            unseen=tuple(self.unseen.tolist()),
+            dims={name: view.dim for name, view in self.views.items()},
+            levels={name: view.level for name, view in self.views.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: rows, and the classes that an answer may name.
+
+    ``labels`` is (rows,), an index into the classes of the Training. ``views`` are the
+    sample-level views of these rows. ``search`` are the classes to choose from.
+    """
+
+    labels: Indices
+    views: Mapping[str, View]
+    seen: Indices
+    unseen: Indices
+    search: Indices
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map fitted on training rows: ``(x - offset) * factor``, by dimension.
+
+    ``unit`` rescales each row to Euclidean length 1 afterwards.
+    """
+
+    offset: Floats
+    factor: Floats
+    unit: bool = False
+
+    def __call__(self, view: View) -> View:
+        """The scaled view; a masked row becomes zeros."""
+        if view.dim != len(self.offset):
+            raise MmalignError(
+                f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
+            )
+        values = (view.values - self.offset) * self.factor
+        if self.unit:
+            length = np.linalg.norm(values, axis=1, keepdims=True)
+            values = values / np.maximum(length, np.finfo(np.float32).tiny)
+        return View(
+            np.where(view.mask[:, None], values, 0).astype(np.float32), view.level, view.mask
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A posed problem: what may be learnt from, what is asked, and how views were scaled.
+
+    ``notes`` are what a report must say of it, a leak above all.
+    """
+
+    training: Training
+    question: Question
+    scalings: Mapping[str, Scaling]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Diagonal Gaussians, one per row: ``mean`` and ``logvar`` are (rows, latent)."""
+
+    mean: Float[Tensor, "rows latent"]
+    logvar: Float[Tensor, "rows latent"]
+
+    @property
+    def std(self) -> Float[Tensor, "rows latent"]:
+        """Standard deviations, ``exp(logvar / 2)``."""
+        return (self.logvar / 2).exp()
+
+    def __getitem__(self, rows: Tensor) -> Gaussian:
+        return Gaussian(self.mean[rows], self.logvar[rows])
+
+
+@dataclass(frozen=True)
+class Session:
+    """One fit's surroundings: its seed, its device, and whom to tell of each epoch.
+
+    ``epoch_ended(stage, epoch, epochs, terms)`` is told the mean of each loss term per
+    row. ``reuse`` is a folder where fitted representations are kept and found again.
+    """
+
+    seed: int
+    device: str = "cpu"
+    epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None
+    reuse: Path | None = None
+
+    def generator(self, name: str, device: str = "cpu") -> torch.Generator:
+        """The random generator of this name: another draw moves none of its numbers."""
+        import hashlib
+
+        import torch
+
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        return torch.Generator(device).manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a component comes from, and whether it could be loaded."""
+
+    name: str
+    version: str
+    distribution: str
+    module: str
+    components: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+Facts: TypeAlias = Mapping[str, Any]

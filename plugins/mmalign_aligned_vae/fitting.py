@@ -1,0 +1,218 @@
+"""Fits the aligned VAE and its head, and brings both back from tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmalign import (
+    ERRORS,
+    Aligner,
+    Facts,
+    FittedHead,
+    Floats,
+    Head,
+    MmalignError,
+    Objective,
+    Parts,
+    Scorer,
+    Session,
+    Signature,
+    Training,
+    View,
+    measure,
+    ramp,
+    scale,
+    top1,
+    train_aligner,
+    validation,
+)
+from mmalign_aligned_vae.latents import Drawer
+
+if TYPE_CHECKING:
+    from mmalign_aligned_vae.method import AlignedVAE
+
+ROWS = 4096  # encoded at a time
+
+
+@dataclass(frozen=True)
+class FittedVAE:
+    """A trained aligner with a head on its latents."""
+
+    aligner: Aligner
+    head: FittedHead
+    device: str = "cpu"
+    choice: Facts = field(default_factory=dict)
+
+    @torch.no_grad()
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """The head's scores of the rows' posterior means, (rows, classes)."""
+        z = encode(self.aligner, views, self.device)
+        scores: Floats = self.head.scores(z, classes).cpu().numpy()
+        return scores
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every tensor of the aligner and the head."""
+        tensors = {f"aligner.{k}": v.cpu() for k, v in self.aligner.state_dict().items()}
+        return tensors | {f"head.{k}": v.cpu() for k, v in self.head.state().items()}
+
+    @property
+    def facts(self) -> Facts:
+        """The size of the model, what the head has to say, and what was chosen for it."""
+        parameters = sum(p.numel() for p in self.aligner.parameters())
+        return {"parameters": parameters, "head": dict(self.head.facts), "choice": self.choice}
+
+
+@torch.no_grad()
+def encode(aligner: Aligner, views: Mapping[str, View], device: str) -> Tensor:
+    """Posterior means of rows, (rows, latent), on the device.
+
+    Where a row has several modalities their means are averaged. Raises MmalignError for a
+    row that has none, and for views that the aligner does not know.
+    """
+    known = [name for name in aligner.names if name in views]
+    if not known:
+        got = ", ".join(views) or "nothing"
+        raise MmalignError(f"the model encodes {', '.join(aligner.names)}; got {got}")
+    parts = []
+    for start in range(0, len(views[known[0]]), ROWS):
+        total, present = torch.zeros((), device=device), torch.zeros((), device=device)
+        for name in known:
+            view = views[name].take(np.arange(start, min(start + ROWS, len(views[name]))))
+            mask = torch.from_numpy(view.mask)[:, None].to(device)
+            x = torch.from_numpy(np.where(view.mask[:, None], view.values, 0)).to(device)
+            total = total + aligner.encode(name, x).mean * mask
+            present = present + mask
+        if (present == 0).any():
+            row = start + int((present == 0).flatten().nonzero()[0])
+            raise MmalignError(f"row {row} has none of the modalities {', '.join(known)}")
+        parts.append(total / present)
+    return torch.cat(parts)
+
+
+def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) -> FittedVAE:
+    """Train the autoencoders and the head; what the head leaves open is chosen first.
+
+    A head that needs validation gets an aligner of its own, trained on the validation
+    protocol's share of the training rows.
+    """
+    head = _head(parts)
+    choice: Facts = {}
+    if head.needs_validation:
+        head, choice = _tune(method, head, training, parts, session)
+    aligner = represent(method, training, parts, session, "representation")
+    latents = Drawer(aligner, training, session, method.noise, method.scale)
+    return FittedVAE(aligner, head.fit(latents, session), session.device, choice)
+
+
+def _head(parts: Parts) -> Head:
+    if parts.head is None:
+        raise MmalignError("the method 'aligned-vae' classifies by a head; give one")
+    return parts.head
+
+
+def _tune(
+    method: AlignedVAE, head: Head, training: Training, parts: Parts, session: Session
+) -> tuple[Head, Facts]:
+    problem = scale(validation(training, session.seed), parts.modalities)
+    stage = "validation"
+    aligner = represent(method, problem.training, parts, session, stage)
+    latents = Drawer(aligner, problem.training, session, method.noise, method.scale)
+    z = encode(aligner, problem.question.views, session.device)
+    asked = np.isin(problem.question.labels, problem.question.unseen)
+    unseen = z[torch.from_numpy(asked).to(z.device)]
+
+    def score(scorer: Scorer, metric: Literal["H", "T1"]) -> float:
+        if metric == "T1":
+            scores = scorer.scores(unseen, problem.question.unseen.tolist())
+            return top1(scores.cpu().numpy(), problem.question)
+        scores = scorer.scores(z, problem.question.search.tolist())
+        return measure(scores.cpu().numpy(), problem.question).H
+
+    return head.tuned(latents, score, session)
+
+
+def represent(
+    method: AlignedVAE, training: Training, parts: Parts, session: Session, stage: str
+) -> Aligner:
+    """A trained aligner; with ``session.reuse`` it is kept there, and found again."""
+    aligner = Aligner(parts.modalities, training.signature.dims, method.latent, session.generator)
+    kept = _kept(method, training, parts, session, stage)
+    if kept is not None and kept.exists():
+        aligner.load_state_dict(load_file(kept))
+        return aligner.to(session.device).eval()
+    objective = Objective(
+        {name: ERRORS[modality.reconstruction] for name, modality in parts.modalities.items()},
+        ramp(method.kl),
+        parts.losses,
+        method.pair_reduction,
+    )
+    train_aligner(
+        aligner,
+        objective,
+        training,
+        session,
+        epochs=method.epochs,
+        batch=method.batch,
+        lr=method.lr,
+        draw=method.draw,
+        noise=method.noise,
+        scale=method.scale,
+        stage=stage,
+    )
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, part)
+        part.replace(kept)
+    return aligner
+
+
+def _kept(
+    method: AlignedVAE, training: Training, parts: Parts, session: Session, stage: str
+) -> Path | None:
+    """The file of this fit: named by everything that the fit depends on, heads not."""
+    if session.reuse is None:
+        return None
+    digest = hashlib.sha256()
+    for said in (
+        method,
+        dict(parts.losses),
+        session.seed,
+        session.device,
+        stage,
+        torch.__version__,
+    ):
+        digest.update(repr(said).encode())
+    for name in sorted(parts.modalities):
+        view = training.views[name]
+        digest.update(repr((name, parts.modalities[name], view.level)).encode())
+        digest.update(view.values.tobytes() + view.mask.tobytes())
+    digest.update(training.labels.tobytes())
+    return session.reuse / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def restore(
+    method: AlignedVAE, state: Mapping[str, Tensor], signature: Signature, parts: Parts
+) -> FittedVAE:
+    """Rebuild aligner and head from their tensors; reads no data.
+
+    Raises MmalignError for missing, surplus or misshapen tensors.
+    """
+    aligner = Aligner(parts.modalities, signature.dims, method.latent, Session(0).generator)
+    prefix = "aligner."
+    tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    try:
+        aligner.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
+    head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
+    return FittedVAE(aligner.eval(), _head(parts).restore(head, signature))

@@ -1,0 +1,71 @@
+"""The settings of the softmax head, and what a fitted one is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from mmalign import Facts, Latents, Scorer, Session, Signature, component
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmalign_gzsl.fitting import FittedSoftmax
+
+
+@component
+class Softmax:
+    """A linear softmax on latents, trained once over all classes and once over unseen ones.
+
+    Latents are drawn once: of a seen class from its images, of an unseen class from its
+    description (Schonfeld et al. 2019, section 4.1; counts and optimiser from the public
+    code). Scores over unseen classes alone come from the second classifier.
+    """
+
+    name: ClassVar[str] = "softmax"
+    seen: int = Field(default=200, ge=1)
+    """Latents of each seen class, from sample-level modalities."""
+    unseen: int = Field(default=400, ge=1)
+    """Latents of each unseen class, from class-level modalities."""
+    unseen_only: int = Field(default=200, ge=1)
+    """The same, for the classifier of unseen classes alone."""
+    epochs: int | Literal["validation"] = "validation"
+    """Epochs; "validation" takes those with the best H on the validation protocol."""
+    epochs_unseen_only: int | Literal["validation"] = "validation"
+    """Epochs of the classifier of unseen classes alone; chosen by T1."""
+    most_epochs: int = Field(default=200, ge=1)
+    """Where the choice by validation ends."""
+    batch: int = Field(default=32, ge=1)
+    """Latents of a step."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of Adam."""
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether epochs are left to be chosen."""
+        return "validation" in (self.epochs, self.epochs_unseen_only)
+
+    def tuned(
+        self,
+        latents: Latents,
+        measure: Callable[[Scorer, Literal["H", "T1"]], float],
+        session: Session,
+    ) -> tuple[Softmax, Facts]:
+        """This head with the epochs that were best on the validation protocol."""
+        from mmalign_gzsl.fitting import best_epochs
+
+        return best_epochs(self, latents, measure, session)
+
+    def fit(self, latents: Latents, session: Session) -> FittedSoftmax:
+        """Train both classifiers."""
+        from mmalign_gzsl.fitting import fit
+
+        return fit(self, latents, session)
+
+    def restore(self, state: Mapping[str, Tensor], signature: Signature) -> FittedSoftmax:
+        """The fitted head that these tensors came from."""
+        from mmalign_gzsl.fitting import restore
+
+        return restore(state, signature)
