@@ -55,7 +55,8 @@ def build(
 
     try:
         # As JSON, so that strictness still takes lists as tuples and strings as paths.
-        made: T = _adapter(cls).validate_json(json.dumps(table, default=str))
+        text = json.dumps(table, default=str)
+        made: T = _adapter(cls).validate_json(text)  # type: ignore[arg-type]
         return made, []
     except ValidationError as error:
         return None, _lines(cls, table, path, error, more)

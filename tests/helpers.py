@@ -1,0 +1,125 @@
+"""Small things that several tests are made of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmalign import (
+    Aligner,
+    Batch,
+    Features,
+    Gaussian,
+    Indices,
+    Pass,
+    Protocol,
+    Session,
+    Source,
+    Splits,
+    Training,
+    View,
+    pose,
+)
+
+NAMES = ("a", "b", "c", "d", "e")
+LATENT = 3
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers in float64."""
+    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gaussian(rows: int = 4, latent: int = LATENT, seed: int = 0) -> Gaussian:
+    """Random posteriors in float64 that ask for gradients."""
+    mean, logvar = numbers(2, rows, latent, seed=seed)
+    return Gaussian(mean.clone().requires_grad_(), logvar.clone().requires_grad_())
+
+
+def aligner(names: tuple[str, ...], latent: int = LATENT) -> Aligner:
+    """Small autoencoders in float64; modality "c" is the same whoever else is there."""
+    modalities = {name: Features(array=name, hidden=(6, 5)) for name in names}
+    dims = {name: 4 + NAMES.index(name) for name in names}
+    return Aligner(modalities, dims, latent, Session(0).generator).double()
+
+
+def batch(
+    names: tuple[str, ...], rows: int = 6, masks: Mapping[str, Tensor] | None = None
+) -> Batch:
+    """Numbers in [0, 1], so that every reconstruction error can be asked."""
+    values = {
+        name: numbers(rows, 4 + NAMES.index(name), seed=NAMES.index(name)).sigmoid()
+        for name in names
+    }
+    return Batch(values, masks or {})
+
+
+def flow(model: Aligner, given: Batch) -> Pass:
+    """A forward pass with the same noise each time."""
+    generators = {name: generator(ord(name)) for name in model.names}
+    return model(given, generators, "independent", "std")
+
+
+def gradients(model: Aligner, loss: Tensor) -> dict[str, Tensor]:
+    """The gradient of every parameter; zeros where the loss does not depend on it."""
+    model.zero_grad()
+    loss.backward()
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in model.named_parameters()
+    }
+
+
+def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], **tolerance: float) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], **tolerance)
+
+
+SEEN, TRAINED, ASKED, UNSEEN, UNSEEN_ROWS = 4, 10, 3, 2, 4
+
+
+def source(validation_classes: Indices | None = None) -> Source:
+    """4 seen classes of 10 training and 3 test rows, 2 unseen ones of 4; well apart."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), [TRAINED + ASKED] * SEEN + [UNSEEN_ROWS] * UNSEEN)
+    attributes = random.normal(size=(6, 3)).astype(np.float32)
+    mixing = random.normal(size=(3, 5))
+    image = attributes[labels] @ mixing + 0.1 * random.normal(size=(len(labels), 5))
+    place = np.concatenate([np.arange((labels == index).sum()) for index in range(6)])
+    seen = labels < SEEN
+    return Source(
+        name="tiny",
+        classes=tuple("pqrstu"),
+        labels=labels,
+        arrays={
+            "image": View(image.astype(np.float32), "sample"),
+            "attributes": View(attributes, "class"),
+        },
+        splits=Splits(
+            train=np.flatnonzero(seen & (place < TRAINED)),
+            test_seen=np.flatnonzero(seen & (place >= TRAINED)),
+            test_unseen=np.flatnonzero(~seen),
+            validation_classes=validation_classes,
+        ),
+    )
+
+
+def features(**image: Any) -> dict[str, Features]:
+    """Modalities for ``source()``."""
+    return {
+        "image": Features(array="image", hidden=(8, 7), **image),
+        "attributes": Features(array="attributes", hidden=(6, 5)),
+    }
+
+
+def training() -> Training:
+    """What may be learnt from ``source()``, min-max scaled."""
+    given = source()
+    return pose(given, given.arrays, features(scaler="min-max"), Protocol()).training
