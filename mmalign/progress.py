@@ -15,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 EVERY = 10.0  # seconds between two plain lines of one stage
 
@@ -32,13 +33,16 @@ class RunProgress:
     def __enter__(self) -> RunProgress:
         if self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(compact=True),
-                TextColumn("[dim]{task.fields[terms]}"),
+                BarColumn(bar_width=16),
+                MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=7)),
+                TimeRemainingColumn(compact=True, table_column=Column(min_width=5)),
+                # On two lines, and more on a narrow terminal: every term stays in sight.
+                TextColumn(
+                    "{task.description}\n[dim]{task.fields[terms]}", table_column=Column(ratio=1)
+                ),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self.bar.start()
         return self
@@ -58,7 +62,7 @@ class RunProgress:
 
     def epoch_ended(self, title: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
         """Show that this epoch of ``epochs`` has ended."""
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        shown = "  ".join(f"{name} {value:.3g}" for name, value in terms.items())
         if self.bar is None:
             self._line(title, epoch, epochs, shown)
             return

@@ -56,6 +56,13 @@ def percent(statistic: Statistic) -> str:
     return mean if statistic.std is None else f"{mean} ± {100 * statistic.std:.1f}"
 
 
+def interval(statistic: Statistic) -> str:
+    """The 95 % interval in per cent, cut where an accuracy cannot be."""
+    half = statistic.ci95 or 0.0
+    low, high = max(0.0, statistic.mean - half), min(1.0, statistic.mean + half)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
 def as_text(report: Report) -> RenderableType:
     """The result in one sentence, the table, the hardest classes, and the notes."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -74,8 +81,7 @@ def as_text(report: Report) -> RenderableType:
             percent(each),
         ]
         if len(report.seeds) > 1:
-            half = each.ci95 or 0.0
-            cells.append(f"{100 * (each.mean - half):.1f} to {100 * (each.mean + half):.1f}")
+            cells.append(interval(each))
         if any(value is not None for value in published.values()):
             goal = published[name]
             cells += ["", ""] if goal is None else [f"{goal:.1f}", f"{100 * each.mean - goal:+.1f}"]
@@ -84,7 +90,8 @@ def as_text(report: Report) -> RenderableType:
     lines += [Text(sentence(report), style="bold"), Text(), table]
     if report.target.get("source"):
         lines += [Text(f"published: {report.target['source']}", style="dim")]
-    return Group(*lines, Text(), *_hardest(report))
+    lines += [Text(), *_hardest(report), *_chosen(report)]
+    return Group(*lines, Text(str(report.context.get("reading", "")), style="dim"))
 
 
 def sentence(report: Report) -> str:
@@ -96,6 +103,18 @@ def sentence(report: Report) -> str:
         f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds};"
         f" {unseen} classes were never seen in training."
     )
+
+
+def _chosen(report: Report) -> list[RenderableType]:
+    """What each seed's head was trained with, such as the epochs that validation chose."""
+    heads = [facts["head"] for facts in report.facts if isinstance(facts.get("head"), Mapping)]
+    if not heads:
+        return []
+    said = (
+        f"{key.replace('_', ' ')} {', '.join(str(head.get(key)) for head in heads)}"
+        for key in heads[0]
+    )
+    return [Text(f"head: {'; '.join(said)}", style="dim")]
 
 
 def _hardest(report: Report, count: int = 3) -> list[RenderableType]:

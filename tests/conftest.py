@@ -1,11 +1,13 @@
 """Before any test: shapes in annotations become checks, and torch takes one thread."""
 
 import ast
-import builtins
 import importlib
 import sys
 import typing
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import jaxtyping
 import torch
@@ -15,26 +17,28 @@ ROOT = Path(__file__).parents[1]
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 # No function body in there, and beartype refuses the protocols before they are checkable.
 UNCHECKED = {"mmalign.contracts"}
-# What modules that must not import torch import for the type checker alone. Beartype reads
-# annotations when a function is defined, and falls back on builtins.
-SHAPES = {
-    "Bool": jaxtyping.Bool,
-    "Float": jaxtyping.Float,
-    "Int": jaxtyping.Int,
-    "Tensor": torch.Tensor,
-    "torch": torch,
-}
 
 
 def shaped() -> dict[str, Path]:
     """The modules of mmalign and its first-party plugins that name axes."""
     files = sorted([*ROOT.glob("mmalign/*.py"), *ROOT.glob("plugins/*/*.py")])
-    found = {f"{file.parent.name}.{file.stem}": file for file in files}
     return {
-        name: file
-        for name, file in found.items()
-        if "from jaxtyping import" in file.read_text() and name not in UNCHECKED
+        f"{file.parent.name}.{file.stem}": file
+        for file in files
+        if "from jaxtyping import" in file.read_text()
     }
+
+
+def import_for_type_checking(module: ModuleType, file: Path, ours: bool) -> None:
+    """Do the imports under ``if TYPE_CHECKING:``, those of mmalign's own names or the others.
+
+    Modules that must not import torch name its types there only. Beartype wants types such
+    as Tensor when a function is defined, and classes of ours when it is called.
+    """
+    for block in ast.parse(file.read_text()).body:
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            wanted = [line for line in block.body if ("mmalign" in ast.unparse(line)) == ours]
+            exec(compile(ast.Module(wanted, []), str(file), "exec"), vars(module))
 
 
 def make_protocols_checkable() -> None:
@@ -45,27 +49,33 @@ def make_protocols_checkable() -> None:
             typing.runtime_checkable(value)
 
 
-def import_for_type_checking(name: str, file: Path) -> None:
-    """Run a module's ``if TYPE_CHECKING:`` block, so that its names can be looked up."""
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            exec(compile(ast.Module(node.body, []), str(file), "exec"), vars(sys.modules[name]))
-
-
 def check_shapes() -> None:
     """Import every module that names axes under jaxtyping's hook."""
-    modules = shaped()
+    modules = {name: file for name, file in shaped().items() if name not in UNCHECKED}
     if early := sorted(set(modules) & set(sys.modules)):
         raise RuntimeError(f"imported before the hook, hence unchecked: {', '.join(early)}")
-    vars(builtins).update(SHAPES)
-    with jaxtyping.install_import_hook(list(modules), CHECKER):
+    installed = jaxtyping.install_import_hook(list(modules), CHECKER)
+    find = installed.hook.find_spec
+
+    def find_spec(name: str, *rest: Any) -> ModuleSpec | None:
+        spec = find(name, *rest)
+        if spec is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                import_for_type_checking(module, modules[name], ours=False)
+                run(module)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+    installed.hook.find_spec = find_spec
+    with installed:
         make_protocols_checkable()
         for name in modules:
             importlib.import_module(name)
-    for name in SHAPES:
-        delattr(builtins, name)
     for name, file in modules.items():
-        import_for_type_checking(name, file)
+        import_for_type_checking(sys.modules[name], file, ours=True)
 
 
 check_shapes()

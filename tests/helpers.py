@@ -1,7 +1,7 @@
 """Small things that several tests are made of."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,11 +20,21 @@ from mmalign import (
     Splits,
     Training,
     View,
+    component,
     pose,
 )
 
 NAMES = ("a", "b", "c", "d", "e")
 LATENT = 3
+
+
+@component
+class Small(Features):
+    """A modality with narrow hidden layers."""
+
+    name: ClassVar[str] = "small"
+    array: str = "image"
+    hidden: tuple[int, int] = (6, 5)
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -44,9 +54,8 @@ def gaussian(rows: int = 4, latent: int = LATENT, seed: int = 0) -> Gaussian:
 
 def aligner(names: tuple[str, ...], latent: int = LATENT) -> Aligner:
     """Small autoencoders in float64; modality "c" is the same whoever else is there."""
-    modalities = {name: Features(array=name, hidden=(6, 5)) for name in names}
     dims = {name: 4 + NAMES.index(name) for name in names}
-    return Aligner(modalities, dims, latent, Session(0).generator).double()
+    return Aligner({name: Small() for name in names}, dims, latent, Session(0).generator).double()
 
 
 def batch(
@@ -111,15 +120,12 @@ def source(validation_classes: Indices | None = None) -> Source:
     )
 
 
-def features(**image: Any) -> dict[str, Features]:
+def modalities(**image: Any) -> dict[str, Small]:
     """Modalities for ``source()``."""
-    return {
-        "image": Features(array="image", hidden=(8, 7), **image),
-        "attributes": Features(array="attributes", hidden=(6, 5)),
-    }
+    return {"image": Small(**image), "attributes": Small(array="attributes")}
 
 
 def training() -> Training:
     """What may be learnt from ``source()``, min-max scaled."""
     given = source()
-    return pose(given, given.arrays, features(scaler="min-max"), Protocol()).training
+    return pose(given, given.arrays, modalities(scaler="min-max"), Protocol()).training
