@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Ramp:
     """A weight that grows linearly from 0 at epoch ``start`` to ``to`` at epoch ``end``.
 
-    Before ``start`` it is 0, from ``end`` on it is ``to``. Epochs count from 0.
+    Before ``start`` it is 0, from ``end`` on it is ``to``. Epochs count from 0. An ``end``
+    before ``start`` is refused.
     """
 
     to: float
@@ -35,11 +36,17 @@ class Ramp:
     end: float = 0
     """Epoch at which it is reached."""
 
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"end ({self.end:g}) must not come before start ({self.start:g})")
+
     def __call__(self, epoch: float) -> float:
         """The weight in this epoch."""
         if epoch >= self.end:
             return self.to
-        return self.to * max(0.0, (epoch - self.start) / (self.end - self.start))
+        if epoch <= self.start:
+            return 0.0
+        return self.to * (epoch - self.start) / (self.end - self.start)
 
 
 def ramp(weight: Ramp | float) -> Ramp:
@@ -61,8 +68,8 @@ def bernoulli(
     x: Float[Tensor, "rows dim"], decoded: Float[Tensor, "rows dim"]
 ) -> Float[Tensor, " rows"]:
     """Negative log-likelihood of ``x`` in [0, 1] under the logits ``decoded``, in nats."""
-    # softplus(l) - x l, written so that neither sign of a large logit overflows.
-    return (decoded.clamp_min(0) - decoded * x + (-decoded.abs()).exp().log1p()).sum(-1)
+    # log(1 + e^l) - x l; logaddexp neither overflows nor has a kink at 0.
+    return (decoded.logaddexp(decoded.new_zeros(())) - decoded * x).sum(-1)
 
 
 def cosine(

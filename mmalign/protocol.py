@@ -94,10 +94,14 @@ def validation(training: Training, seed: int = 0) -> Problem:
         cut = max(1, round(HOLDOUT * len(rows))) if len(rows) > 1 else 0
         asked.append(np.sort(rows[:cut]))
         learnt.append(np.sort(rows[cut:]))
-    if not learnt or not any(np.isin(training.seen, held_out)):
+    seen_asked = [
+        len(rows) for i, rows in zip(training.seen, asked, strict=True) if i not in held_out
+    ]
+    if not learnt or not any(seen_asked) or not np.isin(training.seen, held_out).any():
         raise MmalignError(
-            "the validation protocol needs seen classes on both sides; this data set has"
-            f" {len(training.seen)} seen classes, {len(held_out)} of them for validation"
+            "the validation protocol needs seen classes on both sides, and two training rows of"
+            f" one that stays seen; this data set has {len(training.seen)} seen classes,"
+            f" {len(held_out)} of them for validation"
         )
     kept, rows = np.concatenate(learnt), np.concatenate(asked)
     inner = replace(

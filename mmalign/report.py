@@ -43,7 +43,7 @@ class Measures:
 
 def harmonic(s: float, u: float) -> float:
     """``2SU / (S + U)``, and 0 where both are 0 (Xian et al. 2018, eq. 15)."""
-    return 2 * s * u / (s + u) if s + u > 0 else 0.0
+    return 0.0 if s + u == 0 else 2 * s * u / (s + u)
 
 
 def per_class(right: NDArray[np.bool_], labels: Indices) -> dict[int, float]:

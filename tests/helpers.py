@@ -55,7 +55,12 @@ def gaussian(rows: int = 4, latent: int = LATENT, seed: int = 0) -> Gaussian:
 def aligner(names: tuple[str, ...], latent: int = LATENT) -> Aligner:
     """Small autoencoders in float64; modality "c" is the same whoever else is there."""
     dims = {name: 4 + NAMES.index(name) for name in names}
-    return Aligner({name: Small() for name in names}, dims, latent, Session(0).generator).double()
+    made = Aligner({name: Small() for name in names}, dims, latent, Session(0).generator).double()
+    with torch.no_grad():
+        for name, p in made.named_parameters():
+            if name.endswith("bias"):  # they begin at 0, which would hide mistakes
+                p.normal_(std=0.3, generator=generator(sum(name.encode())))
+    return made
 
 
 def batch(

@@ -42,7 +42,7 @@ def test_draws_have_the_posteriors_moments(noise, scale):
     error = 5 / count**0.5
     assert z.mean(0).sub(mean).abs().max() < error * spread
     assert z.std(0).sub(spread).abs().max() < error * spread / 2**0.5
-    assert abs(torch.corrcoef(z.T)[0, 1] - (noise == "shared")) < error
+    assert abs(torch.corrcoef(z.T)[0, 1] - int(noise == "shared")) < error
 
 
 def test_sampling_passes_gradients_to_mean_and_spread():
@@ -65,7 +65,9 @@ def test_decodings_made_together_are_those_made_apart():
             x, decoded = together.decoding(source, target)
             assert torch.equal(x, together.x[target])
             torch.testing.assert_close(decoded, model.decode(target, together.z[source]))
-        torch.testing.assert_close(together.decoding(source, source), apart.decoding(source, source))
+        torch.testing.assert_close(
+            together.decoding(source, source), apart.decoding(source, source)
+        )
 
 
 def test_a_pass_gives_out_the_rows_that_have_all():

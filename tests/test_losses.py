@@ -61,9 +61,7 @@ def test_bernoulli_is_torchs_cross_entropy_even_for_extreme_logits():
 def test_cosine_knows_no_length_and_is_one_for_zeros():
     x, decoded = numbers(5, 3), numbers(5, 3, seed=1)
     torch.testing.assert_close(ERRORS["cosine"](x, decoded), 1 - cosine_similarity(x, decoded))
-    torch.testing.assert_close(
-        ERRORS["cosine"](x, 100 * decoded), ERRORS["cosine"](x, decoded)
-    )
+    torch.testing.assert_close(ERRORS["cosine"](x, 100 * decoded), ERRORS["cosine"](x, decoded))
     zeros = torch.zeros_like(x).requires_grad_()
     error = ERRORS["cosine"](x, zeros)
     assert error.tolist() == [1.0] * 5

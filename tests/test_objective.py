@@ -91,8 +91,7 @@ def masks(names, rows=6):
 def filled(given: Batch, number: float) -> Batch:
     """The batch with this number wherever a row lacks the modality."""
     values = {
-        name: torch.where(given.masks[name][:, None], x, number)
-        for name, x in given.values.items()
+        name: torch.where(given.masks[name][:, None], x, number) for name, x in given.values.items()
     }
     return Batch(values, given.masks)
 
@@ -149,7 +148,7 @@ def test_rows_without_any_modality_give_zero():
     model = aligner(("a", "b"))
     loss, terms = objective(model.names)(flow(model, batch(("a", "b"), masks=nobody)), 0)
     assert loss == 0
-    assert set(terms.values()) == {0}
+    assert not any(terms.values())
     assert all((gradient == 0).all() for gradient in gradients(model, loss).values())
 
 
@@ -166,7 +165,7 @@ def test_the_order_of_modalities_changes_nothing(count):
 
 
 class Counting:
-    """One for each row of each call, whatever it is called with."""
+    """One for each row of each call."""
 
     name = "counting"
 
@@ -185,10 +184,8 @@ def test_a_loss_is_called_once_for_each_pair(count, over):
     names = NAMES[:count]
     pairs = count * (count - 1) // (2 if over == "pairs" else 1)
     loss = Counting(over)
-    given = batch(names, rows=6)
-    _, terms = objective(names, losses={"n": Weighted(loss, ramp(1.0))})(
-        flow(aligner(names), given), 0
-    )
+    counted = objective(names, losses={"n": Weighted(loss, ramp(1.0))})
+    _, terms = counted(flow(aligner(names), batch(names, rows=6)), 0)
     assert (loss.calls, terms["n"]) == (pairs, 6 * pairs)
     mean = objective(names, "mean", losses={"n": Weighted(loss, ramp(1.0))})
     _, terms = mean(flow(aligner(names), batch(names, masks=masks(names))), 0)

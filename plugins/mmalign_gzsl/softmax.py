@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,9 +31,9 @@ class Softmax:
     """Latents of each unseen class, from class-level modalities."""
     unseen_only: int = Field(default=200, ge=1)
     """The same, for the classifier of unseen classes alone."""
-    epochs: int | Literal["validation"] = "validation"
+    epochs: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"
     """Epochs; "validation" takes those with the best H on the validation protocol."""
-    epochs_unseen_only: int | Literal["validation"] = "validation"
+    epochs_unseen_only: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"
     """Epochs of the classifier of unseen classes alone; chosen by T1."""
     most_epochs: int = Field(default=200, ge=1)
     """Where the choice by validation ends."""

@@ -1,0 +1,189 @@
+"""Metrics by hand and by brute force, and their statistics over runs."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.integrate import trapezoid
+
+from mmalign import MmalignError, Question, measure, top1
+from mmalign.report import Measures, Report, ausuc, harmonic, statistic
+
+NAN = float("nan")
+
+
+def question(labels, seen=(0, 1), unseen=(2, 3), search=None):
+    search = (*seen, *unseen) if search is None else search
+    integers = (np.array(each, dtype=np.int64) for each in (labels, seen, unseen, search))
+    labels, seen, unseen, search = integers
+    return Question(labels, {}, seen, unseen, np.sort(search))
+
+
+def answers(*classes, width=4):
+    """Scores that answer with these classes."""
+    return np.eye(width, dtype=np.float32)[list(classes)]
+
+
+# Class 0: 2 of 3 right, 1: all of 1; 2: 1 of 2 right, 3: none of 2 (but 1 among the unseen).
+LABELS = [0, 0, 0, 1, 2, 2, 3, 3]
+SCORES = np.array(
+    [
+        [9, 1, 2, 0],
+        [5, 4, 0, 1],
+        [1, 0, 7, 2],
+        [0, 8, 3, 1],
+        [1, 2, 6, 3],
+        [4, 0, 1, 3],
+        [5, 0, 1, 2],
+        [0, 1, 9, 4],
+    ],
+    dtype=np.float32,
+)
+
+
+def test_the_metrics_of_a_small_example_worked_out_by_hand():
+    found = measure(SCORES, question(LABELS))
+    assert pytest.approx((2 / 3 + 1) / 2) == found.S
+    assert pytest.approx((1 / 2 + 0) / 2) == found.U
+    assert pytest.approx(2 * (5 / 6) * (1 / 4) / (5 / 6 + 1 / 4)) == found.H
+    # Among the unseen, row 5 answers 3, row 6 answers 3, row 7 answers 2.
+    assert pytest.approx((1 / 2 + 1 / 2) / 2) == found.T1
+    assert found.per_class == pytest.approx({0: 2 / 3, 1: 1.0, 2: 0.5, 3: 0.0})
+    assert found.confusion == {
+        **{(0, 0): 2, (0, 2): 1, (1, 1): 1},
+        **{(2, 0): 1, (2, 2): 1, (3, 0): 1, (3, 2): 1},
+    }
+
+
+def test_t1_may_come_from_scores_of_its_own():
+    own = np.float32([[1, 0], [1, 0], [0, 1], [0, 1]])  # all right
+    asked = question(LABELS)
+    assert measure(SCORES, asked, own).T1 == top1(own, asked) == 1
+    assert replace(measure(SCORES, asked, own), T1=0) == replace(measure(SCORES, asked), T1=0)
+
+
+def test_classes_count_alike_however_many_rows_they_have():
+    found = measure(answers(0, 0, 0, 0, 0, 2, 3), question([0, 0, 0, 0, 1, 2, 3]))
+    assert found.S == 0.5
+
+
+def test_nothing_right_is_0_and_all_right_is_1():
+    asked = question([0, 1, 2, 3])
+    wrong = measure(answers(1, 0, 3, 2), asked)
+    assert set(wrong.summary().values()) == {0}
+    right = measure(answers(0, 1, 2, 3), asked)
+    assert set(right.summary().values()) == {1}
+
+
+def test_harmonic_mean():
+    assert harmonic(0.0, 0.0) == 0
+    assert harmonic(0.5, 0.5) == 0.5
+    assert harmonic(1.0, 0.0) == 0
+    assert harmonic(0.535, 0.516) == pytest.approx(stats.hmean([0.535, 0.516]))
+    assert math.isnan(harmonic(NAN, 0.5)), "no number where one side was not asked"
+
+
+def test_a_search_of_unseen_classes_has_t1_alone():
+    asked = question([2, 2, 3], search=(2, 3))
+    found = measure(np.float32([[1, 0], [0, 1], [0, 1]]), asked)
+    assert found.T1 == 0.75
+    assert all(math.isnan(found.summary()[name]) for name in ("S", "U", "H", "AUSUC"))
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (8, 3), (8,)])
+def test_scores_of_another_shape_are_refused(shape):
+    with pytest.raises(MmalignError, match="scores of shape"):
+        measure(np.zeros(shape, np.float32), question(LABELS))
+
+
+def test_nan_scores_are_refused():
+    scores = SCORES.copy()
+    scores[3, 0] = NAN
+    with pytest.raises(MmalignError, match="NaN"):
+        measure(scores, question(LABELS))
+    with pytest.raises(MmalignError, match="NaN"):
+        measure(SCORES, question(LABELS), np.full((4, 2), NAN, np.float32))
+
+
+def swept(scores, asked):
+    """The area by its definition: measure S and U at a bias between any two margins."""
+    of_seen = np.isin(asked.search, asked.seen)
+    margins = np.unique(scores[:, of_seen].max(1) - scores[:, ~of_seen].max(1))
+    between = (margins[1:] + margins[:-1]) / 2
+    points = []
+    for bias in (margins[0] - 1, *between, margins[-1] + 1):
+        said = asked.search[(scores - bias * of_seen).argmax(1)]
+        right = {
+            index: np.mean(said[asked.labels == index] == index) for index in set(asked.labels)
+        }
+        s, u = (
+            np.mean([right[i] for i in right if i in side]) for side in (asked.seen, asked.unseen)
+        )
+        points.append((s, u))
+    s, u = np.array(points).T
+    return trapezoid(s, u)
+
+
+@st.composite
+def questions(draw):
+    """A few rows of each side, with small whole scores, so that margins are often equal."""
+    seen, unseen = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    sides = range(seen), range(seen, seen + unseen)
+    labels = [
+        label
+        for side in sides
+        for label in draw(st.lists(st.sampled_from(side), min_size=1, max_size=5))
+    ]
+    order = draw(st.permutations(labels))
+    row = st.lists(st.integers(-4, 4), min_size=seen + unseen, max_size=seen + unseen)
+    scores = draw(st.lists(row, min_size=len(labels), max_size=len(labels)))
+    return np.array(scores, np.float32), question(order, *sides)
+
+
+@settings(max_examples=150, deadline=None)
+@given(questions())
+def test_ausuc_is_the_area_of_a_sweep_over_biases(case):
+    scores, asked = case
+    assert ausuc(scores, asked) == pytest.approx(swept(scores, asked), abs=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(questions(), st.integers(-3, 3))
+def test_ausuc_does_not_move_with_a_bias_on_the_seen_classes(case, bias):
+    scores, asked = case
+    assume(bias)
+    moved = scores + bias * np.isin(asked.search, asked.seen).astype(np.float32)
+    assert ausuc(moved, asked) == pytest.approx(ausuc(scores, asked), abs=1e-12)
+
+
+def test_perfect_scores_have_an_area_of_1():
+    asked = question([0, 1, 1, 2, 3, 3])
+    assert ausuc(answers(0, 1, 1, 2, 3, 3), asked) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_statistics_are_those_of_scipy(runs):
+    found = statistic(runs)
+    assume(found.std > 1e-9)
+    assert found.mean == pytest.approx(np.mean(runs))
+    assert found.std == pytest.approx(stats.tstd(runs))
+    low, high = stats.t.interval(0.95, len(runs) - 1, np.mean(runs), stats.sem(runs))
+    assert (found.mean - found.ci95, found.mean + found.ci95) == pytest.approx((low, high))
+    assert found.runs == tuple(runs)
+
+
+def test_one_run_has_neither_deviation_nor_interval():
+    found = statistic([0.25])
+    assert (found.mean, found.std, found.ci95, found.runs) == (0.25, None, None, (0.25,))
+
+
+def test_a_report_sums_up_what_was_asked_and_nothing_else():
+    runs = tuple(Measures(S=NAN, U=NAN, H=NAN, T1=t1, AUSUC=NAN) for t1 in (0.5, 0.7))
+    report = Report(recipe="r", seeds=(0, 1), measures=runs, classes=("p", "q"))
+    assert report.summary.keys() == {"T1"}
+    assert report.summary["T1"].mean == pytest.approx(0.6)

@@ -1,0 +1,137 @@
+"""The training loop: which rows it takes, what it learns, what it tells, when it stops."""
+
+import pytest
+import torch
+from helpers import Small, assert_same, generator, training
+
+from mmalign import (
+    ERRORS,
+    Aligner,
+    CrossAlignment,
+    MmalignError,
+    Objective,
+    Ramp,
+    Session,
+    View,
+    Wasserstein,
+    train_aligner,
+)
+from mmalign.contracts import Weighted
+from mmalign.train import Resident, check_finite, indices
+
+SETTINGS = {
+    "epochs": 6,
+    "batch": 16,
+    "lr": 3e-3,
+    "draw": "random",
+    "noise": "shared",
+    "scale": "std",
+}
+
+
+def fit(session, **changed):
+    data = training()
+    aligner = Aligner(dict.fromkeys(data.views, Small()), data.signature.dims, 4, session.generator)
+    losses = {
+        "cross": Weighted(CrossAlignment(), Ramp(to=2.37, start=1, end=3)),
+        "distribution": Weighted(Wasserstein(), Ramp(to=8.13, start=0, end=2)),
+    }
+    errors = dict.fromkeys(data.views, ERRORS["l1"])
+    objective = Objective(errors, Ramp(to=0.25, start=0, end=4), losses)
+    train_aligner(aligner, objective, data, session, **SETTINGS | changed)
+    return aligner.state_dict()
+
+
+def told(**changed):
+    heard = []
+    fit(Session(0, epoch_ended=lambda *args: heard.append(args)), **changed)
+    return heard
+
+
+def test_shuffled_rows_are_each_taken_once():
+    epoch = indices(23, 5, "shuffle", generator(0))
+    assert [len(rows) for rows in epoch] == [5, 5, 5, 5, 3]
+    assert sorted(torch.cat(epoch).tolist()) == list(range(23))
+
+
+def test_random_rows_are_drawn_anew_for_each_step():
+    epoch = indices(23, 5, "random", generator(0))
+    assert [len(rows) for rows in epoch] == [5] * 5
+    assert all(len(rows.unique()) == 5 for rows in epoch)
+    taken = torch.cat(epoch)
+    assert len(taken.unique()) < 23
+    assert taken.min() >= 0
+    assert taken.max() < 23
+
+
+@pytest.mark.parametrize("draw", ["random", "shuffle"])
+def test_a_batch_larger_than_the_data_is_all_of_it(draw):
+    (rows,) = indices(4, 50, draw, generator(0))
+    assert sorted(rows.tolist()) == [0, 1, 2, 3]
+
+
+def test_batches_look_class_level_rows_up_by_label():
+    data = training()
+    rows = torch.tensor([25, 3, 3])
+    given = Resident(data, "cpu").batch(rows)
+    assert given.masks == {}
+    assert (given.values["image"].numpy() == data.views["image"].values[rows]).all()
+    expected = data.views["attributes"].values[data.labels[rows]]
+    assert (given.values["attributes"].numpy() == expected).all()
+
+
+def test_batches_carry_the_masks_of_both_levels():
+    data = training()
+    some = View(data.views["image"].values, "sample", data.labels != 0)
+    mask = torch.tensor([True, True, False, True, True, True]).numpy()
+    classes = View(data.views["attributes"].values, "class", mask)
+    data.views.update(image=some, attributes=classes)
+    rows = torch.tensor([0, 15, 25])  # of the classes 0, 1, 2
+    masks = Resident(data, "cpu").batch(rows).masks
+    assert masks["image"].tolist() == [False, True, True]
+    assert masks["attributes"].tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("draw", ["random", "shuffle"])
+def test_a_fit_lowers_the_reconstruction_error(draw):
+    first, *_, last = [terms["reconstruction"] for *_, terms in told(epochs=20, draw=draw)]
+    assert last < 0.8 * first
+
+
+def test_the_session_is_told_every_epoch():
+    heard = told(stage="rehearsal")
+    assert [entry[:3] for entry in heard] == [("rehearsal", epoch, 6) for epoch in range(1, 7)]
+    # The ramp of "distribution" is 0 in epoch 0, that of "cross" until epoch 1.
+    assert heard[0][3].keys() == {"loss", "reconstruction"}
+    assert heard[1][3].keys() == {"loss", "reconstruction", "kl", "distribution"}
+    for *_, terms in heard[2:]:
+        assert terms.keys() == {"loss", "reconstruction", "kl", "cross", "distribution"}
+
+
+def test_what_is_told_is_the_mean_of_a_row():
+    # Nothing is learnt at this rate, so that both tell of the same rows; each of their 40
+    # draws of noise is far smaller than a tenth of the error.
+    whole, parts = (told(epochs=1, lr=1e-12, draw="shuffle", batch=size) for size in (40, 7))
+    assert parts[0][3]["loss"] == pytest.approx(whole[0][3]["loss"], rel=0.1)
+
+
+def test_the_same_seed_learns_the_same_bits_and_another_does_not():
+    assert_same(fit(Session(0)), fit(Session(0)), rtol=0, atol=0)
+    one, other = fit(Session(0)), fit(Session(1))
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_draws_move_none_of_its_numbers():
+    new = Session(0).generator("new")
+    session = Session(0, epoch_ended=lambda *_: (torch.rand(3, generator=new), torch.rand(3)))
+    assert_same(fit(session), fit(Session(0)), rtol=0, atol=0)
+
+
+def test_divergence_is_an_error_that_names_the_epoch():
+    with pytest.raises(MmalignError, match=r"diverged in epoch \d+ of the representation"):
+        fit(Session(0), lr=1e6)
+
+
+def test_a_term_that_is_not_finite_is_named():
+    with pytest.raises(MmalignError, match="epoch 3 of the test: kl, loss is no longer finite"):
+        check_finite({"a": 1.0, "kl": float("nan"), "loss": float("inf")}, "test", 2)
