@@ -6,7 +6,18 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from mmalign.errors import nearest
 
@@ -116,14 +127,36 @@ def _names(cls: type, inside: list[str]) -> list[str]:
 
 def describe(cls: type) -> list[tuple[str, str, str, str]]:
     """Name, type, default and meaning of each field, as ``mmalign ls`` prints them."""
-    properties = _adapter(cls).json_schema().get("properties", {})
+    # From the base classes too: a field's meaning stands where the field was first written.
+    meanings = {
+        name: each.description
+        for base in reversed(cls.__mro__)
+        for name, each in getattr(base, "__pydantic_fields__", {}).items()
+        if each.description
+    }
+    hints = get_type_hints(cls)
     rows = []
     for field in dataclasses.fields(cls):
         default = _default(field)
         shown = "required" if default is dataclasses.MISSING else json.dumps(plain(default))
-        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
-        rows.append((field.name, kind, shown, properties[field.name].get("description", "")))
+        kind = _type_name(hints[field.name])
+        rows.append((field.name, kind, shown, meanings.get(field.name, "")))
     return rows
+
+
+def _type_name(hint: Any) -> str:
+    """A type as a reader of ``mmalign ls`` wants it: choices instead of aliases."""
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " | ".join(json.dumps(each) for each in arguments)
+    if get_origin(hint) in (Union, UnionType):
+        return " | ".join(_type_name(each) for each in arguments)
+    if hint in (None, type(None)):
+        return "none"
+    if hint is Ellipsis:
+        return "..."
+    name: str = getattr(hint, "__name__", str(hint))
+    return f"{name}[{', '.join(map(_type_name, arguments))}]" if arguments else name
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -56,6 +56,7 @@ class Modality(Protocol):
         ...
 
 
+@runtime_checkable
 class ReconstructionError(Protocol):
     """The error of a decoding, per row."""
 
@@ -95,6 +96,7 @@ class Weighted:
     weight: Callable[[float], float]
 
 
+@runtime_checkable
 class Latents(Protocol):
     """Where a head gets its training set: latents drawn from posteriors."""
 
@@ -117,6 +119,7 @@ class Latents(Protocol):
         ...
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores latents over classes."""
 
@@ -125,6 +128,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class FittedHead(Scorer, Protocol):
     """A trained classifier of latents."""
 

@@ -75,9 +75,12 @@ def bernoulli(
 def cosine(
     x: Float[Tensor, "rows dim"], decoded: Float[Tensor, "rows dim"]
 ) -> Float[Tensor, " rows"]:
-    """One minus the cosine of the angle, in [0, 2]; a zero row counts as orthogonal."""
-    tiny = 1e-12
-    lengths = (x.square().sum(-1) * decoded.square().sum(-1)).clamp_min(tiny).sqrt()
+    """One minus the cosine of the angle, in [0, 2].
+
+    A row shorter than 1e-3 counts as that long, a zero row as orthogonal: a decoder begins
+    near zero, where the angle has no bounded gradient.
+    """
+    lengths: Tensor = x.norm(dim=-1).clamp_min(1e-3) * decoded.norm(dim=-1).clamp_min(1e-3)
     return 1 - (x * decoded).sum(-1) / lengths
 
 

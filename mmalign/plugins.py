@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pluggy
 
@@ -75,7 +75,7 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
     only = os.environ.get("MMALIGN_PLUGINS")
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
     by_name: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(set(found), key=lambda each: (each.name, each.value)):
+    for entry in _ordered(found):
         if wanted is None or entry.name in wanted:
             by_name.setdefault(entry.name, []).append(entry)
     unknown = sorted((wanted or set()) - set(by_name))
@@ -90,6 +90,15 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
     return registry
 
 
+def _ordered(found: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """By name; one that is found twice counts once, but not one of two distributions.
+
+    Entry points are equal without regard to their distribution, so they make no set.
+    """
+    apart = {(each.name, each.value, _plugin(each).distribution): each for each in found}
+    return [apart[key] for key in sorted(apart)]
+
+
 def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
     plugin = _plugin(entries[0])
     if len(entries) > 1:
@@ -101,7 +110,7 @@ def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
         module = entries[0].load()
         registry.manager.register(module, name=plugin.name)
         registry.manager.check_pending()
-        offered = _components(module)
+        offered = _components(module, _implemented(registry.manager, module))
     # A plugin is somebody else's program: whatever it raises, SystemExit included, is its
     # problem and not that of a recipe which does without it.
     except (Exception, SystemExit) as error:
@@ -125,14 +134,26 @@ def _plugin(entry: EntryPoint) -> Plugin:
     return Plugin(entry.name, version, name, entry.value)
 
 
-def _components(module: ModuleType) -> list[tuple[Kind, type]]:
+def _implemented(manager: pluggy.PluginManager, module: ModuleType) -> set[str]:
+    """The hooks that a plugin implements. Raises TypeError for a function that only looks so."""
+    callers = manager.get_hookcallers(module) or []
+    implemented = {caller.name for caller in callers}
+    for name, value in vars(module).items():
+        looks_so = name.startswith("mmalign_") and isinstance(value, FunctionType)
+        if looks_so and name not in implemented:
+            raise TypeError(f"{name} is no hook; decorate it with @mmalign.hookimpl")
+    if not implemented:
+        raise TypeError("it implements no hook; see docs/hooks.md for those there are")
+    return implemented
+
+
+def _components(module: ModuleType, implemented: set[str]) -> list[tuple[Kind, type]]:
     """What a plugin's hooks return. Raises TypeError for anything but classes with a name."""
     offered: list[tuple[Kind, type]] = []
     for hook, kind in HOOKS.items():
-        implementation = getattr(module, hook, None)
-        if implementation is None:
+        if hook not in implemented:
             continue
-        classes = implementation()
+        classes = getattr(module, hook)()
         if not isinstance(classes, (list, tuple)):
             raise TypeError(f"{hook} returned {type(classes).__name__}, not a list of classes")
         for each in classes:

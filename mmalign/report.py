@@ -68,7 +68,7 @@ def measure(scores: Floats, question: Question, unseen_scores: Floats | None = N
     """Measure scores of the question's rows over its search space, (rows, search).
 
     ``unseen_scores``, (unseen rows, unseen classes), give T1; without them T1 comes from
-    ``scores``. Raises MmalignError for scores of another shape, and for NaN.
+    ``scores``. Raises MmalignError for scores of another shape, NaN and infinity.
     """
     _check(scores, len(question.labels), len(question.search))
     answers = question.search[scores.argmax(1)]
@@ -95,8 +95,8 @@ def _check(scores: Floats, rows: int, classes: int) -> None:
         raise MmalignError(
             f"a method gave scores of shape {scores.shape} for {rows} rows and {classes} classes"
         )
-    if np.isnan(scores).any():
-        raise MmalignError("a method gave NaN as a score")
+    if not np.isfinite(scores).all():
+        raise MmalignError("a method gave NaN or infinity as a score")
 
 
 def ausuc(scores: Floats, question: Question) -> float:

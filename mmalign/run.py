@@ -144,7 +144,7 @@ def reading(recipe: Recipe) -> str:
         f"Protocol: {table['protocol']['split']} split, search among {table['protocol']['search']}"
     ]
     said += [
-        f"{name} scaled by {m['scaler']}" for name, m in table["modality"].items() if "scaler" in m
+        f"{name} scaling {m['scaler']}" for name, m in table["modality"].items() if "scaler" in m
     ]
     said += [
         f"{key} = {table['method'][key]}" for key in ("noise", "scale") if key in table["method"]

@@ -1,5 +1,7 @@
 """Sampling and the forward pass."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from helpers import LATENT, NAMES, Small, aligner, assert_same, batch, flow, gaussian, generator
@@ -92,6 +94,8 @@ def test_weights_depend_neither_on_the_order_of_modalities_nor_on_the_others():
     assert_same(fewer, {name: one[name] for name in fewer}, rtol=0, atol=0)
 
 
-def test_weights_depend_on_the_seed():
-    one, other = (Aligner({"a": Small()}, {"a": 2}, 2, Session(seed).generator) for seed in (0, 1))
-    assert not torch.equal(one.encoders["a"].hidden.weight, other.encoders["a"].hidden.weight)
+def test_weights_depend_on_the_seed_and_the_modality():
+    small, dims = {"a": Small(), "b": Small()}, {"a": 2, "b": 2}
+    one, other = (Aligner(small, dims, 2, Session(seed).generator) for seed in (0, 1))
+    drawn = [each.encoders[name].hidden.weight for each in (one, other) for name in "ab"]
+    assert not any(torch.equal(x, y) for x, y in combinations(drawn, 2))

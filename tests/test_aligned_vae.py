@@ -125,6 +125,7 @@ def test_another_head_reuses_the_representation_and_other_settings_do_not(tmp_pa
     assert stages(method(noise="independent"), parts()) == trained
     assert stages(method(), fewer) == trained
     assert stages(method(), parts(), other_data) == trained
+    assert stages(method(), parts(), replace(given, labels=given.labels[::-1].copy())) == trained
     assert stages(method(), parts(), seed=1) == trained
     assert stages(method(), parts()) == {"head.all", "head.unseen"}
 

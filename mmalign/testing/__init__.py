@@ -82,7 +82,7 @@ def kind_of(component: Any) -> Kind:
         raise ConformanceError(
             f"{said}has the members of {' and '.join(found)}; make one component of each"
         )
-    near = min(missing, key=lambda kind: len(missing[kind]))
+    near = min(missing, key=lambda kind: len(missing[kind]) / len(members(KINDS[kind])))
     raise ConformanceError(
         f"{said}is no component of any kind; it is nearest to a {near}, which needs"
         f" {', '.join(missing[near])} too"

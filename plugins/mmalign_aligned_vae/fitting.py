@@ -82,7 +82,7 @@ def encode(aligner: Aligner, views: Mapping[str, View], device: str) -> Tensor:
     if not known:
         got = ", ".join(views) or "nothing"
         raise MmalignError(f"the model encodes {', '.join(aligner.names)}; got {got}")
-    parts = []
+    parts = [torch.empty(0, aligner.latent, device=device)]
     for start in range(0, len(views[known[0]]), ROWS):
         total, present = torch.zeros((), device=device), torch.zeros((), device=device)
         for name in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mmalign import ErrorName, Features, ScalerName, component
+from mmalign import Features, ScalerName, component
 
 
 @component
@@ -16,10 +16,5 @@ class Attributes(Features):
 
     name: ClassVar[str] = "attributes"
     array: str = "attributes"
-    """Which of the data set's arrays."""
     hidden: tuple[int, int] = (1450, 665)
-    """Widths of the encoder's and the decoder's hidden layer."""
-    reconstruction: ErrorName = "l1"
-    """Reconstruction error, summed over dimensions."""
     scaler: ScalerName = "none"
-    """Scaling, fitted on the training rows ("per-split" leaks, and the report says so)."""

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.adam import adam
 
+from mmalign import MmalignError
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -22,11 +24,17 @@ class Linear:
     def scores(
         self, z: Float[Tensor, "rows latent"], classes: Sequence[int]
     ) -> Float[Tensor, "rows wanted"]:
-        """Log-probabilities up to a constant of the row, over these classes."""
+        """Log-probabilities up to a constant of the row, over these classes.
+
+        Raises MmalignError for a class that it was not trained on.
+        """
         scores = torch.addmm(self.bias, z, self.weight)
         if tuple(classes) == self.classes:
             return scores
         place = {index: column for column, index in enumerate(self.classes)}
+        unknown = [index for index in classes if index not in place]
+        if unknown:
+            raise MmalignError(f"the head was not trained on the class with index {unknown[0]}")
         return scores[:, [place[index] for index in classes]]
 
 

@@ -1,0 +1,162 @@
+"""Milliseconds per training step of the aligned VAE: a plain implementation against mmalign.
+
+Both train CADA-VAE with every term active on CUB (random numbers in its shapes where the
+files are missing), whole epochs of real training with batches, losses, optimiser and
+logging. Epochs alternate, plain / plain with batches by index / mmalign, and the first of
+each is a warm-up. The ratio is of medians. Then the step's matrix products alone, which no
+implementation on this machine can beat.
+
+    python benchmarks/step.py --batch 50 256 --rounds 5 --json step.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import common
+import plain
+import torch
+
+from mmalign import ERRORS, Aligner, Objective, Parts, Ramp, Session, Training, train_aligner
+
+LATENT = 64
+
+
+def rows_of(training: Training) -> plain.Rows:
+    """The same training rows for the plain implementation."""
+    views = {name: torch.from_numpy(view.values) for name, view in training.views.items()}
+    samples, of_class = {"image": views["image"]}, {"attributes": views["attributes"]}
+    return plain.Rows(samples, torch.from_numpy(training.labels), of_class)
+
+
+def products(training: Training, parts: Parts, batch: int) -> list[tuple[int, int, int]]:
+    """``(m, k, n)`` of each matrix product of a step, forward and backward.
+
+    A decoder takes the latents of both modalities at once. The gradient with respect to a
+    modality's own numbers is not needed.
+    """
+    found = []
+    for name, modality in parts.modalities.items():
+        dim, (encoder, decoder) = training.views[name].dim, modality.hidden
+        layers = [(batch, dim, encoder), (batch, encoder, 2 * LATENT)]
+        layers += [(2 * batch, LATENT, decoder), (2 * batch, decoder, dim)]
+        for place, (rows, inputs, outputs) in enumerate(layers):
+            found += [(rows, inputs, outputs), (inputs, rows, outputs)]
+            found += [(rows, outputs, inputs)] if place else []
+    return found
+
+
+def bare(shapes: list[tuple[int, int, int]], repeats: int) -> list[float]:
+    """Seconds that these products take by themselves, once per repeat."""
+    made = [(torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)) for m, k, n in shapes]
+    seconds = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        for a, b, out in made:
+            torch.mm(a, b, out=out)
+        seconds.append(time.perf_counter() - start)
+    return seconds[2:]
+
+
+def rounds(
+    training: Training, parts: Parts, batch: int, count: int, others: bool
+) -> Mapping[str, list[float]]:
+    """Seconds per epoch of each implementation, by alternating epochs."""
+    weights = {"kl": Ramp(to=0.25), "cross": Ramp(to=2.37), "distribution": Ramp(to=8.13)}
+    contenders = {}
+    for gathered in ("by loader", "by index") if others else ():
+        model = plain.VAE(*(training.views[name].dim for name in ("image", "attributes")), LATENT)
+        contenders[f"plain, batches {gathered}"] = plain.train_vae(
+            model, rows_of(training), weights, epochs=count + 1, batch=batch, gathered=gathered
+        )
+    seconds: dict[str, list[float]] = {name: [] for name in [*contenders, "mmalign"]}
+    start = 0.0
+
+    def ended(*_: object) -> None:
+        """After an epoch of mmalign, one of each other implementation."""
+        nonlocal start
+        seconds["mmalign"].append(time.perf_counter() - start)
+        for name, epochs in contenders.items():
+            start = time.perf_counter()
+            next(epochs)
+            seconds[name].append(time.perf_counter() - start)
+        start = time.perf_counter()
+
+    session = Session(0, epoch_ended=ended)
+    aligner = Aligner(parts.modalities, training.signature.dims, LATENT, session.generator)
+    errors = {name: ERRORS[each.reconstruction] for name, each in parts.modalities.items()}
+    losses = {name: replace(each, weight=weights[name]) for name, each in parts.losses.items()}
+    objective = Objective(errors, weights["kl"], losses)
+    settings = {"draw": "random", "noise": "shared", "scale": "variance"}
+    start = time.perf_counter()
+    train_aligner(
+        aligner, objective, training, session, epochs=count + 1, batch=batch, lr=1.5e-4, **settings
+    )
+    return {name: each[1:] for name, each in seconds.items()}
+
+
+def measured(given: argparse.Namespace, training: Training, parts: Parts) -> list[dict[str, Any]]:
+    """Figures for each batch size and implementation."""
+    found = []
+    for batch in given.batch:
+        steps = -(-len(training.labels) // batch)
+        shapes = products(training, parts, batch)
+        gigaflop = sum(2 * m * k * n for m, k, n in shapes) / 1e9
+        seconds = rounds(training, parts, batch, given.rounds, others=batch <= given.plain_up_to)
+        alone = common.spread([1e3 * each for each in bare(shapes, 10)])
+        for name, each in [*seconds.items(), ("matrix products alone", None)]:
+            ms = alone if each is None else common.spread([1e3 * s / steps for s in each])
+            found.append(
+                {
+                    "implementation": name,
+                    "batch": batch,
+                    "ms_per_step": ms,
+                    "us_per_row": 1e3 * ms["median"] / batch,
+                    "gflop_per_second": 1e3 * gigaflop / ms["median"],
+                    "share_of_products_alone": alone["median"] / ms["median"],
+                }
+            )
+        ours = next(e for e in found if e["implementation"] == "mmalign" and e["batch"] == batch)
+        for each in found:
+            if each["batch"] == batch:
+                ratio = each["ms_per_step"]["median"] / ours["ms_per_step"]["median"]
+                each["times_mmalign"] = ratio
+    return found
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--root", type=Path, default=common.ROOT, help="folder of xlsa17")
+    parser.add_argument("--batch", type=int, nargs="+", default=[50, 256])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--plain-up-to", type=int, default=256, help="time the plain ones up to this batch"
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    problem, parts, data = common.problem(given.root)
+    found = measured(given, problem.training, parts)
+    head = ["", "batch", "ms per step", "us per row", "GFLOP/s", "share", "x mmalign"]
+    lines = [
+        [
+            each["implementation"],
+            str(each["batch"]),
+            common.said(each["ms_per_step"]),
+            f"{each['us_per_row']:.1f}",
+            f"{each['gflop_per_second']:.1f}",
+            f"{100 * each['share_of_products_alone']:.0f} %",
+            f"{each['times_mmalign']:.2f}",
+        ]
+        for each in found
+    ]
+    text = f"{data}: median (min-max) of {given.rounds} epochs\n{common.table(head, lines)}"
+    common.finish(given, {"data": data, "figures": found}, text)
+
+
+if __name__ == "__main__":
+    main()

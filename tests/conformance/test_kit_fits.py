@@ -1,0 +1,213 @@
+"""The kit catches wrong heads and methods: no check is idle."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from failing import Named, failing
+
+from mmalign import (
+    Fitted,
+    MmalignError,
+    Parts,
+    Session,
+    component,
+)
+from mmalign.testing import ConformanceError, checks
+
+
+class Prototypes:
+    """A fitted nearest-prototype classifier, for heads and methods alike."""
+
+    facts: ClassVar[dict[str, Any]] = {"prototypes": 6}
+
+    def __init__(self, points: torch.Tensor) -> None:
+        self.points = points
+
+    def scores(self, z: Any, classes: Any) -> Any:
+        if isinstance(z, dict):
+            return self.scores(torch.from_numpy(z["image"].values), classes).numpy()
+        return -torch.cdist(z, self.points[list(classes)])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"points": self.points}
+
+
+@component
+class Nearest(Named):
+    """A head that is right."""
+
+    needs_validation: ClassVar[bool] = False
+
+    def tuned(self, latents: Any, measure: Any, session: Session) -> Any:
+        return self, {}
+
+    def fit(self, latents: Any, session: Session) -> Any:
+        return Prototypes(
+            torch.stack(
+                [
+                    latents.draw("sample", [index], 5, "nearest")[0].mean(0)
+                    for index in sorted((*latents.seen, *latents.unseen))
+                ]
+            )
+        )
+
+    def restore(self, state: Any, signature: Any) -> Any:
+        if set(state) != {"points"}:
+            raise MmalignError("no tensor 'points'")
+        return Prototypes(state["points"])
+
+
+@component
+class Forgetful(Nearest):
+    """Comes back as something else."""
+
+    def restore(self, state: Any, signature: Any) -> Any:
+        return Prototypes(super().restore(state, signature).points + 1e-6)
+
+
+@component
+class Trusting(Nearest):
+    """Takes any tensors."""
+
+    def restore(self, state: Any, signature: Any) -> Any:
+        return Prototypes(state["points"])
+
+
+@component
+class Global(Nearest):
+    """Draws from the global generator."""
+
+    def fit(self, latents: Any, session: Session) -> Any:
+        return Prototypes(super().fit(latents, session).points + torch.randn(6, 1))
+
+
+@component
+class Undecided(Nearest):
+    """Still open when tuned."""
+
+    needs_validation: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize(
+    ("head", "check", "said"),
+    [
+        (Forgetful, "is-its-tensors", "other scores"),
+        (Trusting, "refuses-other-tensors", "KeyError"),
+        (Global, "is-its-seed", "same seed"),
+        (Global, "leaves-the-process-alone", "torch's global generator"),
+        (Undecided, "leaves-nothing-open", "to be chosen"),
+    ],
+)
+def test_wrong_head_is_caught(head: type, check: str, said: str) -> None:
+    assert said in failing(head())[check]
+
+
+def test_sound_head_passes() -> None:
+    assert failing(Nearest()) == {}
+
+
+def method(fit: Callable[..., Any] | None = None, **members: Any) -> Any:
+    """A method that is right but for what is given."""
+
+    def sound(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        view = training.views["image"]
+        rows = [(training.labels == i) & view.mask for i in range(len(training.classes))]
+        means = [view.values[r].mean(0) if r.any() else view.values[view.mask].min(0) for r in rows]
+        return Prototypes(torch.tensor(np.stack(means)))
+
+    def spoilt(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        assert fit is not None
+        fit(training)
+        return sound(self, training, parts, session)
+
+    given = {
+        "__doc__": "Nearest mean.",
+        "__module__": __name__,
+        "check": lambda self, parts: [],
+        "fit": sound if fit is None else spoilt,
+        "restore": lambda self, state, signature, parts: Nearest().restore(state, signature),
+    }
+    return component(type("Means", (Named,), given | members))()
+
+
+def centre(training: Any) -> None:
+    training.views["image"].values[:] -= 1
+
+
+def unmask(training: Any) -> None:
+    training.views["image"].mask[:] = True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check", "said"),
+    [
+        (method(lambda _: torch.manual_seed(7)), "leaves-the-process-alone", "torch's global"),
+        (method(lambda _: np.random.seed(7)), "leaves-the-process-alone", "numpy's"),  # noqa: NPY002
+        (
+            method(lambda _: torch.set_default_dtype(torch.float64)),
+            "leaves-the-process-alone",
+            "dtype",
+        ),
+        (method(centre), "leaves-its-inputs-alone", "image"),
+        (method(unmask), "bears-missing-rows", "NaN"),
+        (method(check=lambda self, parts: ["head: missing"]), "accepts-its-parts", "parts=Parts"),
+    ],
+)
+def test_wrong_method_is_caught(wrong: Any, check: str, said: str) -> None:
+    found = {str(each): each for each in checks(wrong)}
+    dtype = torch.get_default_dtype()
+    try:
+        with pytest.raises(ConformanceError, match=said):
+            found[check]()
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+def test_sound_method_passes() -> None:
+    assert failing(method()) == {}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "said"),
+    [
+        (lambda scores: scores.astype(np.float64), "scores-any-classes", "float32"),
+        (lambda scores: scores[:-1], "scores-any-classes", "shape"),
+        (lambda scores: scores * np.float32(np.nan), "scores-any-classes", "finite"),
+        (lambda scores: np.sort(scores, axis=1), "scores-any-classes", "order"),
+    ],
+)
+def test_wrong_scores_are_caught(
+    spoil: Callable[..., Any], check: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Prototypes.scores
+    monkeypatch.setattr(
+        Prototypes,
+        "scores",
+        lambda self, z, classes: (
+            spoil(right(self, z, classes)) if isinstance(z, dict) else right(self, z, classes)
+        ),
+    )
+    assert said in failing(method())[check]
+
+
+def test_facts_and_state_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Prototypes, "facts", {"points": torch.zeros(1)})
+    monkeypatch.setattr(Prototypes, "state", lambda self: {"points": self.points, "settings": 3})
+    said = failing_or_crashing(method())
+    assert "JSON" in said["says-facts"]
+    assert "tensors by name" in said["is-its-tensors"]
+
+
+def failing_or_crashing(made: Any) -> dict[str, str]:
+    said = {}
+    for check in checks(made):
+        if "components" in check.checker.__module__:
+            continue
+        try:
+            check()
+        except Exception as error:
+            said[str(check)] = str(error)
+    return said

@@ -1,0 +1,79 @@
+"""What the pages say is true: quoted files, code, links, hooks."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mmalign import hooks
+from mmalign.testing import checks
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PLUGINS_PAGE = DOCS / "writing-plugins.md"
+# A fenced block, after a comment with the path of the file that it quotes.
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<path>\S+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.M | re.S
+)
+
+
+def blocks(quoted: bool) -> list[re.Match[str]]:
+    text = PLUGINS_PAGE.read_text(encoding="utf-8")
+    return [each for each in BLOCK.finditer(text) if bool(each["path"]) == quoted]
+
+
+@pytest.mark.parametrize("block", blocks(quoted=True), ids=lambda block: block["path"])
+def test_quoted_file_is_as_it_is(block: re.Match[str]) -> None:
+    assert block["text"] == (ROOT / block["path"]).read_text(encoding="utf-8")
+
+
+def test_every_file_of_the_example_is_quoted() -> None:
+    example = ROOT / "examples" / "mmalign-gaze"
+    files = {*example.rglob("*.py"), *example.rglob("*.toml")}
+    assert {ROOT / block["path"] for block in blocks(quoted=True)} == files
+
+
+@pytest.mark.parametrize("number", range(len(blocks(quoted=False))))
+def test_other_code_runs_and_its_components_conform(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = blocks(quoted=False)[number]
+    if block["language"] == "toml":
+        assert tomllib.loads(block["text"])
+        return
+    assert block["language"] == "python"
+    (tmp_path / f"page_{number}.py").write_text(block["text"])
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(f"page_{number}")
+    for name, value in vars(module).items():
+        if isinstance(value, type) and hasattr(value, "__pydantic_validator__"):
+            for check in checks(value()):
+                check()
+        elif name.startswith("mmalign_"):
+            assert hasattr(hooks, name)
+
+
+@pytest.mark.parametrize("page", ["writing-plugins.md", "hooks.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (DOCS / target).exists(), f"{page} links to {target}"
+
+
+def test_hooks_page_is_written_from_the_hooks() -> None:
+    tool = ROOT / "tools" / "hooks_page.py"
+    done = subprocess.run([sys.executable, tool], capture_output=True, text=True, check=True)
+    said = (DOCS / "hooks.md").read_text(encoding="utf-8")
+    assert said == done.stdout, "docs/hooks.md is out of date: make docs"
+
+
+def test_every_hook_is_documented_and_nothing_else() -> None:
+    said = re.findall(r"^## (\w+)$", (DOCS / "hooks.md").read_text(encoding="utf-8"), re.M)
+    there = [name for name, value in vars(hooks).items() if hasattr(value, "mmalign_spec")]
+    assert said == there
+    assert all(getattr(hooks, name).__doc__ for name in there)

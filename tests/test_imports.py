@@ -1,0 +1,148 @@
+"""Who imports whom, over the syntax trees; and what imports no torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mmalign
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "mmalign"
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
+
+# From the ground up: a module imports from layers below its own, never beside or above.
+LAYERS = (
+    {"errors", "progress"},
+    {"types", "component"},
+    {"contracts", "rows", "report"},
+    {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
+    {"align", "plugins"},
+    {"train", "recipe", "listing"},
+    {"bundle"},
+    {"run"},
+    {"cli"},
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# What learns knows nothing of recipes, plugins, folders and terminals.
+LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
+PROGRAM = {"hooks", "plugins", "recipe", "listing", "progress", "summary", "bundle", "run", "cli"}
+
+
+def imports(file: Path, types_too: bool = False) -> Iterator[tuple[str, str]]:
+    """Module and name of every import, those inside functions too; (module, "") for a module.
+
+    Those under ``if TYPE_CHECKING:`` happen at no run time, and are left out.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    unreal: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            unreal |= {inner for each in node.body for inner in ast.walk(each)}
+    for node in ast.walk(tree):
+        if node in unreal and not types_too:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute here"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def core(file: Path) -> Iterator[str]:
+    """The core's modules that a file imports."""
+    for module, name in imports(file):
+        top, _, rest = module.partition(".")
+        if top != "mmalign":
+            continue
+        if rest:
+            yield rest.split(".")[0]
+        elif name in RANK:
+            yield name
+
+
+def module_of(file: Path) -> str:
+    return file.relative_to(CORE).with_suffix("").parts[0]
+
+
+FILES = sorted(file for file in CORE.rglob("*.py") if file != CORE / "__init__.py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CORE)))
+def test_core_imports_from_layers_below(file: Path) -> None:
+    own = module_of(file)
+    assert own in RANK, f"say in LAYERS where {own} belongs"
+    for other in set(core(file)) - {own}:
+        assert RANK[other] < RANK[own], f"{own} imports {other}, which is not below it"
+        if own in LEARNING:
+            assert other not in PROGRAM, f"{own} learns, and needs no {other}"
+
+
+@pytest.mark.parametrize("file", sorted((CORE / "testing").glob("*.py")), ids=lambda f: f.stem)
+def test_kit_sees_the_contracts_only(file: Path) -> None:
+    assert set(core(file)) <= {"errors", "types", "contracts", "component", "testing"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for name in PLUGINS for file in sorted((ROOT / "plugins" / name).rglob("*.py"))],
+    ids=lambda file: str(file.relative_to(ROOT / "plugins")),
+)
+def test_plugin_imports_public_names_only(file: Path) -> None:
+    own = file.relative_to(ROOT / "plugins").parts[0]
+    for module, name in imports(file, types_too=True):
+        top = module.partition(".")[0]
+        assert top not in set(PLUGINS) - {own}, f"{file} imports another plugin, {top}"
+        if top == "mmalign":
+            assert module == "mmalign", f"{file}: import {name} from mmalign itself"
+            assert name in mmalign.__all__, f"{file}: {name or 'mmalign'} is no public name"
+
+
+def test_public_names_are_there() -> None:
+    assert len(set(mmalign.__all__)) == len(mmalign.__all__)
+    for name in mmalign.__all__:
+        assert getattr(mmalign, name) is not None
+    assert set(mmalign.__all__) <= set(dir(mmalign))
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = mmalign.no_such_name
+
+
+def test_public_names_are_the_same_for_type_checkers() -> None:
+    tree = ast.parse((CORE / "__init__.py").read_text(encoding="utf-8"))
+    declared = {
+        (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mmalign.")
+        for alias in node.names
+    }
+    served = {(f"mmalign.{home}", name) for name, home in mmalign._HOME.items()}
+    assert declared == served | {("mmalign.component", "component")}
+
+
+COMMANDS = {
+    "import": "import mmalign",
+    "help": "sys.argv = ['mmalign', '--help']; run()",
+    "plugins": "sys.argv = ['mmalign', 'plugins']; run()",
+    "ls": "sys.argv = ['mmalign', 'ls']; run()",
+    "ls component": "sys.argv = ['mmalign', 'ls', 'aligned-vae']; run()",
+}
+
+
+@pytest.mark.parametrize("code", COMMANDS.values(), ids=COMMANDS.keys())
+def test_imports_no_torch(code: str) -> None:
+    program = f"""
+import sys
+def run():
+    from mmalign.cli import main
+    try:
+        main()
+    except SystemExit as exit:
+        assert not exit.code, exit.code
+{code}
+assert "torch" not in sys.modules, "torch was imported"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
