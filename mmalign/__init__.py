@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mmalign.losses import Wasserstein as Wasserstein
     from mmalign.losses import ramp as ramp
     from mmalign.modality import Features as Features
+    from mmalign.modality import Widths as Widths
     from mmalign.protocol import Protocol as Protocol
     from mmalign.protocol import pose as pose
     from mmalign.protocol import scale as scale
@@ -81,7 +82,7 @@ _HOMES = {
     "errors": ("MmalignError", "did_you_mean"),
     "hooks": ("hookimpl",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
-    "modality": ("Features",),
+    "modality": ("Features", "Widths"),
     "protocol": ("Protocol", "pose", "scale", "validation"),
     "report": ("Measures", "measure", "top1"),
     "train": ("train_aligner",),

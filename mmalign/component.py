@@ -93,6 +93,8 @@ def _lines(
         elif problem["type"] == "unexpected_keyword_argument":
             near = nearest(places[-1], [*_names(cls, places[:-1]), *more])
             message = "no such key" + (f"; did you mean '{near}'?" if near else "")
+        elif problem["type"] == "value_error":
+            message = str(problem["ctx"]["error"])
         else:
             message += f" (got {problem['input']!r})"
         lines[key] = f"{lines[key]}, or {message}" if key in lines else f"{key}: {message}"

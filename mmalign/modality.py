@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
 from mmalign.component import component
 from mmalign.contracts import ErrorName, ScalerName
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.types import Source, View
+
+Widths: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
 @component
@@ -14,7 +20,7 @@ class Features:
 
     array: str
     """Which of the data set's arrays."""
-    hidden: tuple[int, int] = (512, 512)
+    hidden: Widths = (512, 512)
     """Widths of the encoder's and the decoder's hidden layer."""
     reconstruction: ErrorName = "l1"
     """Reconstruction error, summed over dimensions."""

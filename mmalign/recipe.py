@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
+
+from pydantic import Field
 
 from mmalign.component import build, component, plain
 from mmalign.contracts import Dataset, Head, Kind, Method, Modality, Parts, Weighted
@@ -16,6 +18,8 @@ from mmalign.losses import Ramp, ramp
 from mmalign.plugins import Registry
 from mmalign.protocol import Protocol
 
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 TABLES = ("dataset", "modality", "method", "loss", "head", "protocol", "report", "run")
 
 
@@ -49,12 +53,16 @@ class ReportSettings:
 class RunSettings:
     """How often and where to run."""
 
-    seeds: int | tuple[int, ...] = 1
+    seeds: Count | Annotated[tuple[Seed, ...], Field(min_length=1)] = 1
     """How many seeds (0, 1, ...), or which."""
     device: str = "cpu"
     """A torch device."""
-    threads: int | None = None
+    threads: Count | None = None
     """Threads of one process; torch's own choice by default."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seeds, tuple) and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: each of them once")
 
 
 @component

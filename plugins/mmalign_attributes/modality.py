@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mmalign import Features, ScalerName, component
+from mmalign import Features, ScalerName, Widths, component
 
 
 @component
@@ -16,5 +16,5 @@ class Attributes(Features):
 
     name: ClassVar[str] = "attributes"
     array: str = "attributes"
-    hidden: tuple[int, int] = (1450, 665)
+    hidden: Widths = (1450, 665)
     scaler: ScalerName = "none"

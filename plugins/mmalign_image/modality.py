@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mmalign import Features, ScalerName, component
+from mmalign import Features, ScalerName, Widths, component
 
 
 @component
@@ -16,5 +16,5 @@ class Image(Features):
 
     name: ClassVar[str] = "image"
     array: str = "image"
-    hidden: tuple[int, int] = (1560, 1660)
+    hidden: Widths = (1560, 1660)
     scaler: ScalerName = "min-max"
