@@ -38,6 +38,13 @@ class Rows(Dataset):
         return values | {"label": label}
 
 
+def rows_of(training: Any) -> Rows:
+    """The rows of an ``mmalign.Training`` with images and attributes."""
+    views = {name: torch.from_numpy(view.values) for name, view in training.views.items()}
+    samples, of_class = {"image": views["image"]}, {"attributes": views["attributes"]}
+    return Rows(samples, torch.from_numpy(training.labels), of_class)
+
+
 def batches(rows: Rows, batch: int, gathered: Gathered) -> Iterable[dict[str, Tensor]]:
     """An epoch of ceil(rows / batch) batches."""
     steps = math.ceil(len(rows) / batch)
@@ -143,15 +150,15 @@ def train_head(
     batch: int = 32,
     lr: float = 1e-3,
     gathered: Gathered = "by loader",
-) -> Iterator[nn.Module]:
-    """Train epoch by epoch a linear softmax of latents, giving it after each one."""
+) -> Iterator[tuple[nn.Module, float]]:
+    """Train epoch by epoch a linear softmax of latents; gives it and the mean loss of a step."""
     model = nn.Sequential(nn.Linear(z.shape[1], classes), nn.LogSoftmax(dim=1))
     model.apply(begin)
     criterion = nn.NLLLoss()
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.5, 0.999))
     rows = Rows({"z": z}, labels, {})
     for _ in range(epochs):
-        log = 0.0
+        log, steps = 0.0, math.ceil(len(rows) / batch)
         order = torch.randperm(len(rows)).split(batch)
         loader = DataLoader(rows, batch_size=batch, shuffle=True)
         for data in loader if gathered == "by loader" else (rows[each] for each in order):
@@ -160,7 +167,7 @@ def train_head(
             loss.backward()
             optimiser.step()
             log += loss.item()
-        yield model
+        yield model, log / steps
 
 
 @torch.no_grad()

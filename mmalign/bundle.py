@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -151,12 +152,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
         recipe = assemble("model", config["recipe"], registry or discover(), where=str(folder))
         signature = _signature(config["signature"])
         scalings = {
-            name: Scaling(
-                tensors.pop(f"scaling.{name}.offset").numpy(),
-                tensors.pop(f"scaling.{name}.factor").numpy(),
-                bool(config["unit"][name]),
-            )
-            for name in signature.dims
+            name: _scaling(tensors, name, dim, bool(config["unit"][name]))
+            for name, dim in signature.dims.items()
         }
     except (KeyError, TypeError, ValueError) as error:
         raise MmalignError(
@@ -191,11 +188,18 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _signature(table: Mapping[str, Any]) -> Signature:
-    return Signature(
-        classes=tuple(table["classes"]),
-        seen=tuple(table["seen"]),
-        unseen=tuple(table["unseen"]),
-        dims=dict(table["dims"]),
-        levels=dict(table["levels"]),
-    )
+def _signature(table: Any) -> Signature:
+    """Read strictly. Raises ValueError for anything but names and shapes that agree."""
+    signature: Signature = TypeAdapter(Signature).validate_json(json.dumps(table), strict=True)
+    known = range(len(signature.classes))
+    if not all(index in known for index in (*signature.seen, *signature.unseen)):
+        raise ValueError(f"seen and unseen do not index {len(known)} classes")
+    return signature
+
+
+def _scaling(tensors: dict[str, torch.Tensor], name: str, dim: int, unit: bool) -> Scaling:
+    """Take a modality's scaling out of the tensors. Raises KeyError and ValueError."""
+    offset, factor = (tensors.pop(f"scaling.{name}.{part}") for part in ("offset", "factor"))
+    if offset.shape != (dim,) or factor.shape != (dim,):
+        raise ValueError(f"the scaling of '{name}' is not {dim} wide")
+    return Scaling(offset.numpy(), factor.numpy(), unit)

@@ -30,6 +30,9 @@ Settings = Annotated[
 ]
 
 
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line: an MmalignError is one message and exit status 2."""
     try:
@@ -37,9 +40,10 @@ def main() -> None:
     except MmalignError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; what was written stays", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this, and says nothing
+            print("interrupted; what was written stays", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is no error of anyone's
         sys.exit(0)

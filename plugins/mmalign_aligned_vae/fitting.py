@@ -207,6 +207,9 @@ def restore(
 
     Raises MmalignError for missing, surplus or misshapen tensors.
     """
+    surplus = [name for name in state if not name.startswith(("aligner.", "head."))]
+    if surplus:
+        raise MmalignError(f"the model holds a surplus tensor '{surplus[0]}'")
     aligner = Aligner(parts.modalities, signature.dims, method.latent, Session(0).generator)
     prefix = "aligner."
     tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,0 +1,168 @@
+"""A model comes back bit for bit, and whatever is wrong with its files is said."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+import mmalign
+from mmalign import MmalignError, Session
+from mmalign.bundle import CONFIG, WEIGHTS
+from mmalign.plugins import discover
+from mmalign.recipe import read
+from mmalign.run import one_seed, run
+
+SMALL = [
+    *("dataset.samples=6", "dataset.seen=6", "dataset.validation=2", "dataset.unseen=3"),
+    *("method.epochs=2", "head.epochs=2", "head.epochs_unseen_only=2", "run.seeds=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return read("quickstart", discover(), SMALL)
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory):
+    return run(recipe, discover(), Console(quiet=True), tmp_path_factory.mktemp("runs")).folder
+
+
+@pytest.fixture
+def bundle(finished, tmp_path):
+    """A copy of the model that a test may spoil."""
+    shutil.copytree(finished / "model", tmp_path / "model")
+    return tmp_path / "model"
+
+
+def rows(count=5, dim=64):
+    return np.random.default_rng(0).random((count, dim)).astype(np.float32)
+
+
+def test_a_loaded_model_scores_bit_for_bit_like_the_one_that_was_saved(recipe, finished):
+    source = recipe.dataset.load()
+    views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
+    problem, fitted, _ = one_seed(recipe, source, views, Session(0))
+    question = problem.question
+    expected = fitted.scores(question.views, question.search.tolist())
+
+    asked = np.concatenate([source.splits.test_seen, source.splits.test_unseen])
+    raw = source.arrays["image"].values[asked]
+    assert np.array_equal(mmalign.load(finished).scores(raw), expected)
+    assert np.array_equal(mmalign.load(finished / "model").scores({"image": raw}), expected)
+
+
+def test_a_model_is_loaded_without_its_data_set(bundle):
+    config = json.loads((bundle / CONFIG).read_text())
+    assert config["data"]
+    assert config["signature"]["classes"][0] == "seen 000"
+    assert mmalign.load(bundle).classes[-1] == "unseen 002"
+
+
+def test_prediction_is_ordered_and_bounded(bundle):
+    model = mmalign.load(bundle)
+    best = model.predict(rows(), top=100)
+    assert [len(each) for each in best] == [len(model.classes)] * 5
+    scores = model.scores(rows())
+    assert [each[0][0] for each in best] == [model.classes[i] for i in scores.argmax(1)]
+    assert all(list(each) == sorted(each, key=lambda pair: -pair[1]) for each in best)
+
+
+def test_prediction_can_be_restricted_to_classes(bundle):
+    model = mmalign.load(bundle)
+    wanted = ["unseen 001", "seen 003"]
+    assert model.scores(rows(), wanted).shape == (5, 2)
+    assert {each[0][0] for each in model.predict(rows(), classes=wanted)} <= set(wanted)
+
+
+@pytest.mark.parametrize(
+    ("features", "classes", "said"),
+    [
+        (rows(dim=63), None, "modality 'image': 63 numbers a row.* 64"),
+        ({"sound": rows()}, None, "no rows of 'sound'; it has image"),
+        ({"attributes": rows(dim=24)}, None, "no rows of 'attributes'"),
+        (rows(), ["unicorn"], "no class 'unicorn'"),
+        (np.full((2, 64), np.nan), None, "modality 'image': row 0 .* NaN"),
+        (np.zeros(64, np.float32), None, "two axes"),
+    ],
+    ids=["width", "unknown", "class level", "class", "NaN", "one axis"],
+)
+def test_wrong_rows_are_refused(bundle, features, classes, said):
+    with pytest.raises(MmalignError, match=said):
+        mmalign.load(bundle).scores(features, classes)
+
+
+def change_config(bundle, change):
+    config = json.loads((bundle / CONFIG).read_text())
+    change(config)
+    (bundle / CONFIG).write_text(json.dumps(config))
+
+
+def change_tensors(bundle, change):
+    tensors = load_file(bundle / WEIGHTS)
+    change(tensors)
+    save_file(tensors, bundle / WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(format=99), "format 99 is newer"),
+        (lambda c: c.pop("format"), "no model of mmalign"),
+        (lambda c: c.pop("recipe"), "incomplete"),
+        (lambda c: c.pop("signature"), "incomplete"),
+        (lambda c: c["signature"].pop("seen"), "incomplete"),
+        (lambda c: c.update(recipe=3), "incomplete"),
+        (lambda c: c["recipe"]["method"].update(use="nonsense"), "no method 'nonsense'"),
+        (lambda c: c["recipe"]["method"].update(latent=17), "do not fit"),
+        (lambda c: c["recipe"]["modality"].pop("image"), "incomplete|do not fit|alignment needs"),
+        (lambda c: c["signature"]["dims"].update(image=63), "not 63 wide"),
+        (lambda c: c["signature"]["unseen"].pop(), "do not fit"),
+        (lambda c: c["signature"]["classes"].pop(), "incomplete"),
+        (lambda c: c["signature"]["levels"].update(image="row"), "incomplete"),
+        (lambda c: c["unit"].pop("image"), "incomplete"),
+    ],
+)
+def test_an_altered_configuration_is_a_clear_error(bundle, change, said):
+    change_config(bundle, change)
+    with pytest.raises(MmalignError, match=said):
+        mmalign.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop("head.all.weight"), "'all' do not fit"),
+        (lambda t: t.pop("scaling.image.offset"), "incomplete"),
+        (lambda t: t.pop("aligner.encoders.image.hidden.weight"), "do not fit"),
+        (lambda t: t.update(surplus=torch.zeros(1)), "surplus"),
+        (lambda t: t.update({"head.all.bias": torch.zeros(2)}), "'all' do not fit"),
+        (lambda t: t.update({"scaling.image.factor": torch.zeros(2)}), "scaling"),
+    ],
+)
+def test_altered_tensors_are_a_clear_error(bundle, change, said):
+    change_tensors(bundle, change)
+    with pytest.raises(MmalignError, match=said):
+        mmalign.load(bundle)
+
+
+def test_truncated_or_missing_files_are_a_clear_error(bundle):
+    content = (bundle / WEIGHTS).read_bytes()
+    for cut in (0, 7, 100, len(content) // 2, len(content) - 1):
+        (bundle / WEIGHTS).write_bytes(content[:cut])
+        with pytest.raises(MmalignError, match=r"model\.safetensors"):
+            mmalign.load(bundle)
+    (bundle / WEIGHTS).unlink()
+    with pytest.raises(MmalignError, match="incomplete"):
+        mmalign.load(bundle)
+    for text in ("", "{", "[]", "3", '{"format": "1"}'):
+        (bundle / WEIGHTS).write_bytes(content)
+        (bundle / CONFIG).write_text(text)
+        with pytest.raises(MmalignError, match=r"config\.json"):
+            mmalign.load(bundle)
+    with pytest.raises(MmalignError, match="no model at"):
+        mmalign.load(bundle / "nowhere")
