@@ -17,7 +17,6 @@ import pluggy
 from mmalign import hooks
 from mmalign.contracts import KINDS, Kind
 from mmalign.errors import MmalignError, did_you_mean
-from mmalign.types import Plugin
 
 GROUP = "mmalign"
 HOOKS: dict[str, Kind] = {
@@ -27,6 +26,18 @@ HOOKS: dict[str, Kind] = {
     "mmalign_heads": "head",
     "mmalign_methods": "method",
 }
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a component comes from, and whether it could be loaded."""
+
+    name: str
+    version: str
+    distribution: str
+    module: str
+    components: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 @dataclass

@@ -250,16 +250,4 @@ class Session:
         return torch.Generator(device).manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """Where a component comes from, and whether it could be loaded."""
-
-    name: str
-    version: str
-    distribution: str
-    module: str
-    components: tuple[str, ...] = ()
-    problem: str | None = None
-
-
 Facts: TypeAlias = Mapping[str, Any]

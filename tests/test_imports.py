@@ -21,7 +21,8 @@ LAYERS = (
     {"contracts", "rows", "report"},
     {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
     {"align", "plugins"},
-    {"train", "recipe", "listing"},
+    {"train", "tables", "listing"},
+    {"recipe"},
     {"bundle"},
     {"run"},
     {"cli"},
@@ -29,7 +30,18 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
 LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
-PROGRAM = {"hooks", "plugins", "recipe", "listing", "progress", "summary", "bundle", "run", "cli"}
+PROGRAM = {
+    "hooks",
+    "plugins",
+    "tables",
+    "recipe",
+    "listing",
+    "progress",
+    "summary",
+    "bundle",
+    "run",
+    "cli",
+}
 
 
 def imports(file: Path, types_too: bool = False) -> Iterator[tuple[str, str]]:

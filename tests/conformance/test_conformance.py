@@ -11,9 +11,8 @@ from mmalign import (
     Weighted,
 )
 from mmalign.component import build
-from mmalign.plugins import discover
+from mmalign.plugins import Plugin, discover
 from mmalign.testing import Check, checks
-from mmalign.types import Plugin
 
 # What a component must be told, or trains too long without; those not named take defaults.
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {

@@ -1,0 +1,221 @@
+"""A recipe's tables: those that are always the same, and the Reader of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, cast
+
+from pydantic import Field
+
+from mmalign.component import build, component, plain
+from mmalign.contracts import Dataset, Head, Kind, Method, Modality, Parts, Weighted
+from mmalign.errors import MmalignError, nearest
+from mmalign.losses import Ramp, ramp
+from mmalign.plugins import Registry
+from mmalign.protocol import Protocol
+
+TABLES = ("dataset", "modality", "method", "loss", "head", "protocol", "report", "run")
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@component
+class Target:
+    """Published numbers, in per cent, that the report prints beside ours."""
+
+    S: float | None = None
+    """Seen classes."""
+    U: float | None = None
+    """Unseen classes."""
+    H: float | None = None
+    """Harmonic mean."""
+    T1: float | None = None
+    """Unseen classes searched among unseen ones."""
+    AUSUC: float | None = None
+    """Area under the seen-unseen curve."""
+    source: str = ""
+    """Where they were published."""
+
+
+@component
+class ReportSettings:
+    """What the report compares with."""
+
+    target: Target = Target()
+    """Published numbers."""
+
+
+@component
+class RunSettings:
+    """How often and where to run."""
+
+    seeds: Count | Annotated[tuple[Seed, ...], Field(min_length=1)] = 1
+    """How many seeds (0, 1, ...), or which."""
+    device: str = "cpu"
+    """A torch device."""
+    threads: Count | None = None
+    """Threads of one process; torch's own choice by default."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seeds, tuple) and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: each of them once")
+
+
+@component
+class Weight:
+    """The weight of a loss."""
+
+    weight: Ramp | float = 1.0
+    """A number, or a ramp over the epochs."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole experiment: its components, and the table that they were read from."""
+
+    name: str
+    dataset: Dataset
+    method: Method
+    parts: Parts
+    protocol: Protocol
+    report: ReportSettings
+    run: RunSettings
+    table: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds to run."""
+        given = self.run.seeds
+        return tuple(range(given)) if isinstance(given, int) else given
+
+
+class Reader:
+    """Reads a recipe's tables and keeps every problem that it meets."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.problems: list[str] = []
+        self.resolved: dict[str, Any] = {}
+
+    def recipe(self, name: str, table: Mapping[str, Any]) -> Recipe | None:
+        """The whole recipe, or None when ``problems`` holds anything."""
+        for key in table:
+            if key not in TABLES:
+                near = nearest(key, TABLES)
+                self.problems.append(
+                    f"{key}: no such table" + (f"; did you mean '{near}'?" if near else "")
+                )
+        for key in ("dataset", "modality", "method"):
+            if key not in table and not any(nearest(k, [key]) for k in table if k not in TABLES):
+                self.problems.append(f"{key}: missing; a recipe needs a [{key}]")
+        dataset = self.one("dataset", table)
+        modalities = self.many("modality", table)
+        method = self.one("method", table)
+        losses = self.losses(table)
+        head = self.one("head", table)
+        protocol = self.plain(Protocol, "protocol", table)
+        report = self.plain(ReportSettings, "report", table)
+        run = self.plain(RunSettings, "run", table)
+        parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
+        if not self.problems and method is not None:
+            self.problems += method.check(parts)
+        if self.problems:
+            return None
+        return Recipe(
+            name, cast("Dataset", dataset), cast("Method", method), parts,
+            cast("Protocol", protocol), cast("ReportSettings", report), cast("RunSettings", run),
+            self.resolved,
+        )  # fmt: skip
+
+    def one(self, kind: Kind, table: Mapping[str, Any]) -> Any:
+        """The component of a table that stands once."""
+        if kind not in table:
+            return None
+        made = self.component(kind, table[kind], kind, default=None)
+        if made is not None:
+            self.resolved[kind] = {"use": made.name, **plain(made)}
+        return made
+
+    def many(self, kind: Kind, table: Mapping[str, Any]) -> dict[str, Any]:
+        """The components of a table of tables."""
+        made = {}
+        for name, each in self.tables(kind, table).items():
+            component = self.component(kind, each, f"{kind}.{name}", default=name)
+            if component is not None:
+                made[name] = component
+                self.resolved.setdefault(kind, {})[name] = {
+                    "use": component.name, **plain(component)
+                }  # fmt: skip
+        return made
+
+    def losses(self, table: Mapping[str, Any]) -> dict[str, Weighted]:
+        """The losses, each with its weight."""
+        made = {}
+        for name, each in self.tables("loss", table).items():
+            path = f"loss.{name}"
+            if not isinstance(each, Mapping):
+                self.problems.append(f"{path}: a table was expected (got {each!r})")
+                continue
+            given = {k: v for k, v in each.items() if k == "weight"}
+            weight, problems = build(Weight, given, path)
+            self.problems += problems
+            rest = {k: v for k, v in each.items() if k != "weight"}
+            loss = self.component("loss", rest, path, default=name, more=("weight",))
+            if loss is not None and weight is not None:
+                made[name] = Weighted(loss, ramp(weight.weight))
+                self.resolved.setdefault("loss", {})[name] = {
+                    "use": loss.name, **plain(weight), **plain(loss)
+                }  # fmt: skip
+        return made
+
+    def tables(self, kind: Kind, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The tables of one kind, by name."""
+        found = table.get(kind, {})
+        if not isinstance(found, Mapping):
+            self.problems.append(f"{kind}: tables [{kind}.NAME] were expected (got {found!r})")
+            return {}
+        if kind == "modality" and kind in table and not found:
+            self.problems.append("modality: at least one [modality.NAME] is needed")
+        return found
+
+    def component(
+        self,
+        kind: Kind,
+        table: Any,
+        path: str,
+        default: str | None,
+        more: tuple[str, ...] = (),
+    ) -> Any:
+        """Find and build one component; ``use`` defaults to the table's own name."""
+        if not isinstance(table, Mapping):
+            self.problems.append(f"{path}: a table was expected (got {table!r})")
+            return None
+        use = table.get("use", default)
+        if not isinstance(use, str):
+            near = nearest("use", [key for key in table if key != "use"])
+            known = ", ".join(sorted(self.registry.components[kind]))
+            hint = f"; '{near}' looks like it" if near else ""
+            self.problems.append(f'{path}.use: missing{hint}; say use = "..." (known: {known})')
+            return None
+        try:
+            cls = self.registry.find(kind, use)
+        except MmalignError as error:
+            self.problems.append(f"{path}.use: {error}")
+            return None
+        rest = {key: value for key, value in table.items() if key != "use"}
+        made, problems = build(cls, rest, path, more=("use", *more))
+        self.problems += problems
+        return made
+
+    def plain(self, cls: type, key: str, table: Mapping[str, Any]) -> Any:
+        """A table that is always the same component."""
+        given = table.get(key, {})
+        if not isinstance(given, Mapping):
+            self.problems.append(f"{key}: a table was expected (got {given!r})")
+            return None
+        made, problems = build(cls, given, key)
+        self.problems += problems
+        if made is not None:
+            self.resolved[key] = plain(made)
+        return made
