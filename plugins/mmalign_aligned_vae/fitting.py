@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -189,7 +190,7 @@ def _kept(
         session.seed,
         session.device,
         stage,
-        torch.__version__,
+        (version("mmalign"), torch.__version__),
     ):
         digest.update(repr(said).encode())
     for name in sorted(parts.modalities):
