@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,15 @@ class Model:
         """
         views = {}
         for name, values in self._by_modality(features).items():
-            values = np.ascontiguousarray(values, dtype=np.float32)
             try:
+                values = np.ascontiguousarray(values, dtype=np.float32)
                 views[name] = self.scalings[name](View(values, "sample"))
-            except MmalignError as error:
+            except (MmalignError, ValueError) as error:
                 raise MmalignError(f"modality '{name}': {error}") from None
+        counts = {name: len(view) for name, view in views.items()}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+            raise MmalignError(f"every modality must have the same rows; got {said}")
         return self.fitted.scores(views, self._indices(classes))
 
     def predict(
@@ -74,7 +79,12 @@ class Model:
         top: int = 1,
         classes: Sequence[str] | None = None,
     ) -> list[list[tuple[str, float]]]:
-        """The ``top`` likeliest classes of each row, best first, with their scores."""
+        """The ``top`` likeliest classes of each row, best first, with their scores.
+
+        Raises MmalignError as ``scores`` does, and for a ``top`` below 1.
+        """
+        if top < 1:
+            raise MmalignError(f"top: at least one class a row is needed, not {top}")
         names = self._names(classes)
         scores = self.scores(features, classes)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
@@ -142,15 +152,11 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
     Raises MmalignError for a missing, damaged or newer bundle, and for one whose plugins
     are not installed.
     """
-    folder = find(Path(path).expanduser())
-    config = _config(folder)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise MmalignError(f"{folder / WEIGHTS}: not readable as safetensors: {error}") from None
+    folder = find(Path(path))
+    config, tensors = _config(folder), _tensors(folder)
     try:
         recipe = assemble("model", config["recipe"], registry or discover(), where=str(folder))
-        signature = _signature(config["signature"])
+        signature = _signature(config["signature"], set(recipe.parts.modalities))
         scalings = {
             name: _scaling(tensors, name, dim, bool(config["unit"][name]))
             for name, dim in signature.dims.items()
@@ -165,6 +171,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
 
 def find(path: Path) -> Path:
     """The folder that holds the bundle: the one given, or its ``model``."""
+    with suppress(RuntimeError):  # a home folder of nobody
+        path = path.expanduser()
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             if not (folder / WEIGHTS).is_file():
@@ -173,12 +181,23 @@ def find(path: Path) -> Path:
     raise MmalignError(f"no model at {path.absolute()}: neither it nor its 'model' has {CONFIG}")
 
 
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise MmalignError(f"{folder / WEIGHTS}: not readable as safetensors: {error}") from None
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise MmalignError(f"{folder / WEIGHTS}: '{name}' holds NaN or infinity")
+    return tensors
+
+
 def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise MmalignError(f"{folder / CONFIG}: no valid JSON: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+    if not isinstance(config, dict) or type(config.get("format")) is not int:
         raise MmalignError(f"{folder / CONFIG}: this is no model of mmalign")
     if config["format"] > FORMAT:
         raise MmalignError(
@@ -188,12 +207,14 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _signature(table: Any) -> Signature:
+def _signature(table: Any, modalities: set[str]) -> Signature:
     """Read strictly. Raises ValueError for anything but names and shapes that agree."""
     signature: Signature = TypeAdapter(Signature).validate_json(json.dumps(table), strict=True)
     known = range(len(signature.classes))
     if not all(index in known for index in (*signature.seen, *signature.unseen)):
         raise ValueError(f"seen and unseen do not index {len(known)} classes")
+    if not signature.dims.keys() == signature.levels.keys() == modalities:
+        raise ValueError(f"dims and levels are not of {', '.join(sorted(modalities))}")
     return signature
 
 

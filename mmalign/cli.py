@@ -52,9 +52,10 @@ def main() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    # Names and paths are printed as they are: "[new]" is no markup, ":key:" no emoji.
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=100)
+        console = Console(highlight=False, markup=False, emoji=False, width=100)
     return console
 
 
@@ -62,7 +63,7 @@ def _console() -> Console:
 def run(
     recipe: RecipeName,
     settings: Settings = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Run seeds 0 to N-1.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Run seeds 0 to N-1.")] = None,
     device: Annotated[str | None, typer.Option(help="A torch device, such as cuda:0.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
     reuse: Annotated[
@@ -186,7 +187,7 @@ def export(
 def predict(
     model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
     features: Annotated[Path, typer.Argument(help="Rows of features, .npy, unscaled.")],
-    top: Annotated[int, typer.Option(min=1, help="Classes per row, best first.")] = 5,
+    top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
     modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A CSV file; standard output by default.")

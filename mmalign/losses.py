@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from mmalign.component import component
 from mmalign.contracts import ErrorName, ReconstructionError, Weighted
@@ -29,7 +31,7 @@ class Ramp:
     before ``start`` is refused.
     """
 
-    to: float
+    to: Annotated[float, Field(ge=0)]
     """The weight that is reached."""
     start: float = 0
     """Epoch at which it leaves 0."""

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 EVERY = 10.0  # seconds between two plain lines of one stage
 
@@ -56,10 +57,6 @@ class RunProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def note(self, text: str) -> None:
-        """A line above the bar."""
-        self.console.print(text, highlight=False)
-
     def epoch_ended(self, title: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
         """Show that this epoch of ``epochs`` has ended."""
         shown = "  ".join(f"{name} {value:.3g}" for name, value in terms.items())
@@ -80,4 +77,5 @@ class RunProgress:
         self.spoke[title] = now
         left = (now - began) / max(1, epoch - 1) * (epochs - epoch)
         rest = f"  {left:.0f} s left" if 1 < epoch < epochs else ""
-        self.console.print(f"{title}  epoch {epoch}/{epochs}  {shown}{rest}", soft_wrap=True)
+        line = Text(f"{title}  epoch {epoch}/{epochs}  {shown}{rest}")
+        self.console.print(line, soft_wrap=True)

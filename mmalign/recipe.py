@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ def shipped() -> dict[str, Path]:
 
 def locate(name: str) -> Path:
     """A recipe's file, from its path or its shipped name. Raises MmalignError if there is none."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    path = Path(name)
+    # A name that no file can have, such as one of 300 letters, is an error of the system's.
+    with suppress(OSError, RuntimeError):
+        path = path.expanduser()
+        if path.is_file():
+            return path
     known = shipped()
     if name.removesuffix(".toml") in known:
         return known[name.removesuffix(".toml")]
@@ -47,7 +51,10 @@ def read(name: str, registry: Registry, settings: Sequence[str] = ()) -> Recipe:
     path = locate(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise MmalignError(f"cannot read {path}: {error.strerror}") from None
+    # More than a TOMLDecodeError: bytes that are no text, and numbers of 5000 digits.
+    except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), [f"no valid TOML: {error}"]) from None
     return assemble(path.stem, table, registry, settings, where=str(path))
 
@@ -94,7 +101,7 @@ def _overrides(settings: Sequence[str], problems: list[str]) -> dict[str, tuple[
             continue
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         found[key.strip()] = (value, text)
     return found

@@ -21,7 +21,7 @@ def read_rows(path: Path) -> Floats:
     """
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as .npy numbers: {said}") from None
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
@@ -31,7 +31,8 @@ def read_rows(path: Path) -> Floats:
         values = values[None]
     if values.ndim != 2 or len(values) == 0:
         raise MmalignError(f"{path}: (rows, dim) was expected; this is {values.shape}")
-    rows: Floats = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+        rows: Floats = values.astype(np.float32)
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
         raise MmalignError(
@@ -44,7 +45,11 @@ def read_rows(path: Path) -> Floats:
 def write_predictions(best: Sequence[Sequence[tuple[str, float]]], path: Path | None) -> None:
     """Write ``row,rank,class,score`` as CSV to a file, or to standard output."""
     try:
-        stream = nullcontext(sys.stdout) if path is None else path.open("w", newline="")
+        stream = (
+            nullcontext(sys.stdout)
+            if path is None
+            else path.open("w", newline="", encoding="utf-8")
+        )
     except OSError as error:
         raise MmalignError(f"cannot write {path}: {error.strerror}") from None
     with stream as out:

@@ -48,6 +48,8 @@ def run(
     ``reuse`` is a folder where fitted representations are kept and found again.
     """
     device = checked_device(recipe.run.device)
+    if reuse is not None:
+        made_folder(reuse, "--reuse")
     if recipe.run.threads is not None:
         torch.set_num_threads(recipe.run.threads)
     began = time.perf_counter()
@@ -59,7 +61,10 @@ def run(
     registry.manager.hook.mmalign_run_started(run={**about, "seeds": recipe.seeds})
 
     done: list[tuple[Problem, Fitted, Measures]] = []
-    with RunProgress(console) as progress, (folder / "metrics.jsonl").open("w") as metrics:
+    with (
+        RunProgress(console) as progress,
+        (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
+    ):
         for place, seed in enumerate(recipe.seeds):
 
             def told(
@@ -203,10 +208,18 @@ def new_folder(parent: Path) -> Path:
     raise MmalignError(f"{parent}: too many runs begun in one second")
 
 
-def checked_device(name: str) -> str:
-    """The device, if torch has it. Raises MmalignError otherwise."""
+def made_folder(folder: Path, option: str) -> None:
+    """Make a folder that may be there already. Raises MmalignError, naming the option."""
     try:
-        torch.empty(1, device=name)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MmalignError(f"{option}: cannot make {folder}: {error.strerror}") from None
+
+
+def checked_device(name: str) -> str:
+    """The device, if torch has it and keeps numbers there. Raises MmalignError otherwise."""
+    try:
+        torch.empty(1, device=name).tolist()  # "meta" has shapes only
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]
         raise MmalignError(f"run.device: torch cannot use '{name}': {said}") from None

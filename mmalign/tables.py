@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, cast
@@ -18,21 +19,26 @@ from mmalign.protocol import Protocol
 TABLES = ("dataset", "modality", "method", "loss", "head", "protocol", "report", "run")
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+# The name of a modality or a loss is part of a tensor's name and of --set's dotted keys.
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+# metrics.jsonl keeps these beside the losses.
+KEPT = ("seed", "stage", "epoch", "loss", "reconstruction", "kl")
 
 
 @component
 class Target:
     """Published numbers, in per cent, that the report prints beside ours."""
 
-    S: float | None = None
+    S: Percent | None = None
     """Seen classes."""
-    U: float | None = None
+    U: Percent | None = None
     """Unseen classes."""
-    H: float | None = None
+    H: Percent | None = None
     """Harmonic mean."""
-    T1: float | None = None
+    T1: Percent | None = None
     """Unseen classes searched among unseen ones."""
-    AUSUC: float | None = None
+    AUSUC: Percent | None = None
     """Area under the seen-unseen curve."""
     source: str = ""
     """Where they were published."""
@@ -66,7 +72,7 @@ class RunSettings:
 class Weight:
     """The weight of a loss."""
 
-    weight: Ramp | float = 1.0
+    weight: Ramp | Annotated[float, Field(ge=0)] = 1.0
     """A number, or a ramp over the epochs."""
 
 
@@ -177,6 +183,11 @@ class Reader:
             return {}
         if kind == "modality" and kind in table and not found:
             self.problems.append("modality: at least one [modality.NAME] is needed")
+        for name in found:
+            if not NAME.fullmatch(name):
+                self.problems.append(f"{kind}.{name}: name it with letters, digits, - and _")
+            if kind == "loss" and name in KEPT:
+                self.problems.append(f"{kind}.{name}: give it another name; '{name}' is taken")
         return found
 
     def component(

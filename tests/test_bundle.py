@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 import mmalign
-from mmalign import MmalignError, Session
+from mmalign import MmalignError, Scaling, Session, Signature
 from mmalign.bundle import CONFIG, WEIGHTS
 from mmalign.plugins import discover
 from mmalign.recipe import read
@@ -72,6 +72,16 @@ def test_prediction_is_ordered_and_bounded(bundle):
     assert all(list(each) == sorted(each, key=lambda pair: -pair[1]) for each in best)
 
 
+def test_there_is_no_prediction_of_fewer_than_one_class(bundle):
+    for top in (0, -1):
+        with pytest.raises(MmalignError, match="at least one class"):
+            mmalign.load(bundle).predict(rows(), top=top)
+
+
+def test_no_rows_have_no_predictions(bundle):
+    assert mmalign.load(bundle).predict(rows(0)) == []
+
+
 def test_prediction_can_be_restricted_to_classes(bundle):
     model = mmalign.load(bundle)
     wanted = ["unseen 001", "seen 003"]
@@ -85,15 +95,40 @@ def test_prediction_can_be_restricted_to_classes(bundle):
         (rows(dim=63), None, "modality 'image': 63 numbers a row.* 64"),
         ({"sound": rows()}, None, "no rows of 'sound'; it has image"),
         ({"attributes": rows(dim=24)}, None, "no rows of 'attributes'"),
+        ({"image": rows(dim=64), "attributes": rows()}, None, "no rows of 'attributes'"),
+        ({}, None, "got nothing"),
+        ([["a"] * 64], None, "modality 'image': could not convert"),
+        ([[0.0] * 64, [1.0]], None, "modality 'image'"),
         (rows(), ["unicorn"], "no class 'unicorn'"),
         (np.full((2, 64), np.nan), None, "modality 'image': row 0 .* NaN"),
         (np.zeros(64, np.float32), None, "two axes"),
     ],
-    ids=["width", "unknown", "class level", "class", "NaN", "one axis"],
+    ids=[
+        "width",
+        "unknown",
+        "class level",
+        "both",
+        "none",
+        "text",
+        "ragged",
+        "class",
+        "NaN",
+        "axis",
+    ],
 )
 def test_wrong_rows_are_refused(bundle, features, classes, said):
     with pytest.raises(MmalignError, match=said):
         mmalign.load(bundle).scores(features, classes)
+
+
+def test_modalities_with_different_rows_are_refused():
+    made = Scaling(np.zeros(4, np.float32), np.ones(4, np.float32))
+    signature = Signature(("a", "b"), (0,), (1,), {"x": 4, "y": 4}, {"x": "sample", "y": "sample"})
+    model = mmalign.Model(signature, {"x": made, "y": made}, {}, fitted=None, config={})
+    with pytest.raises(MmalignError, match="got 3 of 'x', 2 of 'y'"):
+        model.scores({"x": rows(3, 4), "y": rows(2, 4)})
+    with pytest.raises(MmalignError, match="say which modality these rows are: x, y"):
+        model.scores(rows(3, 4))
 
 
 def change_config(bundle, change):
@@ -120,7 +155,14 @@ def change_tensors(bundle, change):
         (lambda c: c["recipe"]["method"].update(use="nonsense"), "no method 'nonsense'"),
         (lambda c: c["recipe"]["method"].update(latent=17), "do not fit"),
         (lambda c: c["recipe"]["modality"].pop("image"), "incomplete|do not fit|alignment needs"),
+        (lambda c: c["recipe"]["modality"].update(other={"use": "image"}), "incomplete"),
+        (lambda c: c["recipe"]["method"].update(lr=float("nan")), r"method\.lr: .* finite"),
+        (lambda c: c["recipe"].pop("head"), "head: missing"),
         (lambda c: c["signature"]["dims"].update(image=63), "not 63 wide"),
+        (lambda c: c["signature"]["dims"].pop("image"), "incomplete"),
+        (lambda c: c["signature"]["levels"].pop("image"), "incomplete"),
+        (lambda c: c["signature"]["seen"].append(99), "incomplete"),
+        (lambda c: c["signature"]["seen"].append("0"), "incomplete"),
         (lambda c: c["signature"]["unseen"].pop(), "do not fit"),
         (lambda c: c["signature"]["classes"].pop(), "incomplete"),
         (lambda c: c["signature"]["levels"].update(image="row"), "incomplete"),
@@ -142,6 +184,8 @@ def test_an_altered_configuration_is_a_clear_error(bundle, change, said):
         (lambda t: t.update(surplus=torch.zeros(1)), "surplus"),
         (lambda t: t.update({"head.all.bias": torch.zeros(2)}), "'all' do not fit"),
         (lambda t: t.update({"scaling.image.factor": torch.zeros(2)}), "scaling"),
+        (lambda t: t["head.all.weight"].fill_(torch.nan), r"'head\.all\.weight' holds NaN"),
+        (lambda t: t["scaling.image.offset"].fill_(torch.inf), "holds NaN or infinity"),
     ],
 )
 def test_altered_tensors_are_a_clear_error(bundle, change, said):
@@ -159,7 +203,7 @@ def test_truncated_or_missing_files_are_a_clear_error(bundle):
     (bundle / WEIGHTS).unlink()
     with pytest.raises(MmalignError, match="incomplete"):
         mmalign.load(bundle)
-    for text in ("", "{", "[]", "3", '{"format": "1"}'):
+    for text in ("", "{", "[]", "3", '{"format": "1"}', '{"format": true}', "[" * 100_000):
         (bundle / WEIGHTS).write_bytes(content)
         (bundle / CONFIG).write_text(text)
         with pytest.raises(MmalignError, match=r"config\.json"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,7 +39,7 @@ class AlignedVAE:
     """One random number per row for all dimensions (the public code), or one for each."""
     scale: Literal["variance", "std"] = "variance"
     """Noise times the variance (the public code), or the standard deviation (the paper)."""
-    kl: Ramp | float = Ramp(to=0.25, start=0, end=93)
+    kl: Ramp | Annotated[float, Field(ge=0)] = Ramp(to=0.25, start=0, end=93)
     """Weight beta of the KL divergence from the prior."""
     pair_reduction: Literal["sum", "mean"] = "sum"
     """Sum a row's pair terms, or divide them by the number of pairs that it has."""

@@ -2,90 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
-from mmalign import Floats, Indices, MmalignError, Source, Splits, View, did_you_mean
+from mmalign import Indices, MmalignError, Source, Splits, View
+from mmalign_xlsa17.matfile import MatFile
 
 if TYPE_CHECKING:
     from mmalign_xlsa17.datasets import Xlsa17
 
-ORIGIN = "http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip"
+ORIGIN = (
+    'the "proposed splits" package xlsa17 of Xian et al., "Zero-Shot Learning - A Comprehensive'
+    ' Evaluation of the Good, the Bad and the Ugly", which the authors publish at the Max Planck'
+    " Institute (http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip)"
+)
 LOCATIONS = ("trainval_loc", "test_seen_loc", "test_unseen_loc")
-
-
-@dataclass(frozen=True)
-class MatFile:
-    """The wanted keys of a MATLAB file; every getter raises MmalignError, naming file and key."""
-
-    path: Path
-    values: Mapping[str, Any]
-    digest: str
-
-    def error(self, key: str, wrong: str) -> MmalignError:
-        """The error that this key is wrong."""
-        return MmalignError(f"{self.path}: '{key}' {wrong}")
-
-    def get(self, key: str) -> np.ndarray:
-        """The array of this key, which must be there and not be empty."""
-        if key not in self.values:
-            hint = did_you_mean(key, [k for k in self.values if not k.startswith("__")])
-            raise self.error(key, f"is missing; {hint}")
-        value = np.asarray(self.values[key])
-        if value.size == 0:
-            raise self.error(key, "is empty")
-        return value
-
-    def matrix(self, key: str) -> Floats:
-        """A real matrix, transposed to one row a column of the file, float32."""
-        value = self.get(key)
-        if value.dtype.kind not in "fiub" or value.ndim != 2:
-            raise self.error(key, f"is {value.dtype} {value.shape}, not a matrix of real numbers")
-        wrong = ~np.isfinite(value)
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise self.error(
-                key,
-                f"holds {int(wrong.sum())} NaN or infinite numbers, the first in row {row + 1},"
-                f" column {column + 1}",
-            )
-        # A float64 beyond float32's range becomes infinite, which View refuses.
-        with np.errstate(over="ignore"):
-            matrix: Floats = np.ascontiguousarray(value.T, dtype=np.float32)
-        if not np.isfinite(matrix).all():
-            raise self.error(key, "holds numbers beyond the range of float32")
-        return matrix
-
-    def indices(self, key: str, top: int, of: str) -> Indices:
-        """Whole numbers from 1 to ``top``, as indices from 0."""
-        value = self.get(key).ravel()
-        if value.dtype.kind not in "fiu" or not np.equal(np.mod(value, 1), 0).all():
-            raise self.error(key, "holds something other than whole numbers")
-        if value.min() < 1 or value.max() > top:
-            raise self.error(
-                key,
-                f"reaches from {int(value.min())} to {int(value.max())}, but there are {top} {of}"
-                " (counted from 1)",
-            )
-        return value.astype(np.int64) - 1
 
 
 def read(settings: Xlsa17) -> Source:
     """The data set as a Source; notes tell what is unusual. Raises MmalignError."""
-    folder = settings.root.expanduser().absolute() / settings.folder
-    names = (f"{settings.features}.mat", f"{settings.splits}.mat")
-    _check_present(settings, folder, names)
+    image_path, split_path = _find(settings)
     keys = [*LOCATIONS, "att", "original_att", "allclasses_names", "train_loc", "val_loc"]
-    image = _open(folder / names[0], ["features", "labels"])
-    split = _open(folder / names[1], keys)
+    image = MatFile.read(image_path, ["features", "labels"])
+    split = MatFile.read(split_path, keys)
 
     attributes = split.matrix("att")
     notes: list[str] = []
@@ -117,41 +59,31 @@ def read(settings: Xlsa17) -> Source:
     )
 
 
-def _check_present(settings: Xlsa17, folder: Path, names: tuple[str, str]) -> None:
-    missing = [name for name in names if not (folder / name).is_file()]
-    if not missing:
-        return
+def _find(settings: Xlsa17) -> tuple[Path, Path]:
+    """The files of features and of splits, which must be there."""
+    names = (f"{settings.features}.mat", f"{settings.splits}.mat")
+    try:
+        folder = settings.root.expanduser().resolve() / settings.folder
+        missing = [name for name in names if not (folder / name).is_file()]
+        if not missing:
+            return folder / names[0], folder / names[1]
+        others = sorted(path.stem for path in folder.glob("*.mat"))
+    # RuntimeError: "~someone" without a home, or links in a circle.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MmalignError(
+            f"data set '{settings.name}': dataset.root '{settings.root}' cannot be looked into:"
+            f" {error}"
+        ) from None
     message = (
         f"data set '{settings.name}': no {' and no '.join(missing)} in {folder}. It holds"
-        f" {names[0]} (features, labels) and {names[1]} (attributes, splits) of the proposed"
-        f" splits by Xian et al., published at {ORIGIN}; set dataset.root to the folder that"
-        f" holds {settings.folder}/"
+        f" {names[0]} (features, labels) and {names[1]} (attributes, splits) of {ORIGIN}; set"
+        f" dataset.root to the folder that holds {settings.folder}/"
     )
-    others = sorted(path.stem for path in folder.glob("*.mat") if path.stem != settings.splits)
+    # Files such as sent_splits.mat hold other side information, and no features.
+    others = [stem for stem in others if stem != settings.splits and not stem.endswith("_splits")]
     if missing == [names[0]] and others:
         message += f", or dataset.features to one that is there: {', '.join(others)}"
     raise MmalignError(f"{message}. A recipe that runs right now: mmalign run quickstart")
-
-
-def _open(path: Path, keys: list[str]) -> MatFile:
-    """Read these keys. scipy reads numbers, texts and cells, and unpickles nothing."""
-    try:
-        content = path.read_bytes()
-        with warnings.catch_warnings():
-            # scipy warns of doubled variables; what matters is checked key by key.
-            warnings.simplefilter("ignore")
-            values = loadmat(path, variable_names=keys)
-    except NotImplementedError:
-        raise MmalignError(
-            f"{path}: a MATLAB v7.3 (HDF5) file; save it again in MATLAB with the option '-v7'"
-        ) from None
-    except OSError as error:
-        raise MmalignError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # A damaged file makes scipy raise nearly anything; none of it is a bug of ours.
-    except (MatReadError, MemoryError, Exception) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise MmalignError(f"{path}: damaged, or no MATLAB file: {said}") from None
-    return MatFile(path, values, hashlib.sha256(content).hexdigest())
 
 
 def _class_names(split: MatFile, count: int, notes: list[str]) -> tuple[str, ...]:
@@ -211,17 +143,34 @@ def _splits(split: MatFile, labels: Indices, notes: list[str]) -> Splits:
 def _validation_classes(
     split: MatFile, labels: Indices, rows: Mapping[str, Indices], notes: list[str]
 ) -> Indices | None:
-    """The classes of 'val_loc'; only training samples are looked at."""
+    """The trained classes among those of 'val_loc'.
+
+    Only the classes are taken from it: its rows, like those of 'train_loc', are partly the
+    benchmark's test rows of seen classes.
+    """
     if "val_loc" not in split.values:
         notes.append(
             f"{split.path.name} has no 'val_loc'; the validation protocol draws its classes"
         )
         return None
-    trained = rows["trainval_loc"]
-    held = np.intersect1d(split.indices("val_loc", len(labels), "samples"), trained)
-    classes: Indices = np.unique(labels[held])
-    if len(classes) in (0, len(np.unique(labels[trained]))):
+    trained = np.unique(labels[rows["trainval_loc"]])
+    named = np.unique(labels[split.indices("val_loc", len(labels), "samples")])
+    classes: Indices = np.intersect1d(named, trained)
+    if len(classes) in (0, len(trained)):
         raise split.error("val_loc", "leaves no class to train on, or none to validate")
+    if len(named) > len(classes):
+        notes.append(
+            f"'val_loc' of {split.path.name} holds {len(named) - len(classes)} classes without a"
+            " training sample; they are no validation classes"
+        )
+    if "train_loc" in split.values:
+        both = np.intersect1d(classes, labels[split.indices("train_loc", len(labels), "samples")])
+        # No error: mmalign cuts the validation split by class, and reads no row of 'train_loc'.
+        if len(both):
+            notes.append(
+                f"'val_loc' of {split.path.name} shares {len(both)} classes with 'train_loc';"
+                " all of their samples validate, and none trains"
+            )
     return classes
 
 
