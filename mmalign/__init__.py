@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mmalign.contracts import Method as Method
     from mmalign.contracts import Modality as Modality
     from mmalign.contracts import Parts as Parts
+    from mmalign.contracts import Products as Products
     from mmalign.contracts import ReconstructionError as ReconstructionError
     from mmalign.contracts import ScalerName as ScalerName
     from mmalign.contracts import Scorer as Scorer
@@ -77,7 +78,7 @@ _HOMES = {
     "bundle": ("Model", "load"),
     "contracts": (
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
-        *("Modality", "Parts", "ReconstructionError", "ScalerName", "Scorer", "Weighted"),
+        *("Modality", "Parts", "Products", "ReconstructionError", "ScalerName", "Scorer", "Weighted"),
     ),
     "errors": ("MmalignError", "did_you_mean"),
     "hooks": ("hookimpl",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method"]
 ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]
+Products: TypeAlias = Literal["float32", "bfloat16"]
 ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-split"]
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mmalign_aligned_vae.method import AlignedVAE
 
 ROWS = 4096  # encoded at a time
+AFTERWARDS = ("fusion", "stacking")  # settings of the method that no representation depends on
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def represent(
         draw=method.draw,
         noise=method.noise,
         scale=method.scale,
+        products=method.products,
         stage=stage,
     )
     if kept is not None:
@@ -185,7 +187,7 @@ def _kept(
         return None
     digest = hashlib.sha256()
     for said in (
-        method,
+        {key: value for key, value in vars(method).items() if key not in AFTERWARDS},
         dict(parts.losses),
         session.seed,
         session.device,
@@ -195,7 +197,8 @@ def _kept(
         digest.update(repr(said).encode())
     for name in sorted(parts.modalities):
         view = training.views[name]
-        digest.update(repr((name, parts.modalities[name], view.level)).encode())
+        modality = parts.modalities[name]
+        digest.update(repr((name, modality.hidden, modality.reconstruction, view.level)).encode())
         digest.update(view.values.tobytes() + view.mask.tobytes())
     digest.update(training.labels.tobytes())
     return session.reuse / f"{digest.hexdigest()[:32]}.safetensors"

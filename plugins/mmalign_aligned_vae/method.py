@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmalign import Fitted, Parts, Ramp, Session, Signature, Training, component
+from mmalign import Fitted, Parts, Products, Ramp, Session, Signature, Training, component
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +43,8 @@ class AlignedVAE:
     """Weight beta of the KL divergence from the prior."""
     pair_reduction: Literal["sum", "mean"] = "sum"
     """Sum a row's pair terms, or divide them by the number of pairs that it has."""
+    products: Products = "float32"
+    """Factors of matrix products in training; "bfloat16" rounds them and sums in float32."""
 
     def check(self, parts: Parts) -> list[str]:
         """What it cannot do with these parts."""
