@@ -99,6 +99,23 @@ def _check(scores: Floats, rows: int, classes: int) -> None:
         raise MmalignError("a method gave NaN or infinity as a score")
 
 
+def stacking_bias(scores: Floats, question: Question) -> tuple[float, float]:
+    """The bias off seen classes' scores that is best for H on this question, and that H.
+
+    Calibrated stacking (Chao et al. 2016, eq. 7). Every bias between two neighbouring
+    margins gives the same answers, so each of these is tried once, at its middle. Ask it of
+    the validation question, never of a test row.
+    """
+    of_seen = np.isin(question.search, question.seen)
+    margins = scores[:, of_seen].max(1) - scores[:, ~of_seen].max(1)
+    edges = np.unique(margins.astype(np.float64))
+    tried = np.concatenate([[edges[0] - 1], (edges[1:] + edges[:-1]) / 2, [edges[-1] + 1]])
+    s, u = _sides(scores, question)
+    h = np.array([harmonic(*pair) for pair in zip(s.tolist(), u.tolist(), strict=True)])
+    best = int(h.argmax())
+    return float(tried[best]), float(h[best])
+
+
 def ausuc(scores: Floats, question: Question) -> float:
     """Area under the seen-unseen accuracy curve (Chao et al. 2016, section 4).
 
@@ -106,6 +123,12 @@ def ausuc(scores: Floats, question: Question) -> float:
     the bias is at most the margin between its best seen and its best unseen score, so the
     curve has one point per margin; trapezoids between them.
     """
+    s, u = _sides(scores, question)
+    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+
+
+def _sides(scores: Floats, question: Question) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """S and U as the bias grows past each of the distinct margins, from below the first."""
     of_seen = np.isin(question.search, question.seen)
     seen, unseen = question.search[of_seen], question.search[~of_seen]
     best_seen, best_unseen = scores[:, of_seen], scores[:, ~of_seen]
@@ -125,7 +148,7 @@ def ausuc(scores: Floats, question: Question) -> float:
     last = np.append(np.diff(margin[order]) > 0, True)  # equal margins change sides together
     s = np.append(right_seen.sum(), (right_seen.sum() - np.cumsum(right_seen[order]))[last])
     u = np.append(0.0, np.cumsum(right_unseen[order])[last])
-    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+    return s, u
 
 
 @dataclass(frozen=True)
@@ -155,14 +178,18 @@ def statistic(runs: Sequence[float]) -> Statistic:
 class Report:
     """The outcome of a run: statistics over seeds, and all that is needed to judge them.
 
-    ``target`` are the recipe's published numbers in per cent. ``notes`` are what a reader
-    must know, a leak first.
+    One entry of ``seeds``, ``draws`` and ``measures`` a run; ``draws`` names the draw of the
+    shots, or is None. ``variants`` are other ways of scoring, by name, such as calibrated
+    stacking. ``target`` are the recipe's published numbers in per cent. ``notes`` are what a
+    reader must know, a leak first.
     """
 
     recipe: str
     seeds: tuple[int, ...]
     measures: tuple[Measures, ...]
     classes: tuple[str, ...]
+    draws: tuple[int | None, ...] = ()
+    variants: Mapping[str, tuple[Measures, ...]] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     facts: tuple[Facts, ...] = ()
@@ -170,6 +197,11 @@ class Report:
 
     @property
     def summary(self) -> dict[str, Statistic]:
-        """Each metric that was asked, over the seeds."""
-        columns = {name: [getattr(each, name) for each in self.measures] for name in METRICS}
-        return {k: statistic(runs) for k, runs in columns.items() if not np.isnan(runs).any()}
+        """Each metric that was asked, over the runs."""
+        return summarised(self.measures)
+
+
+def summarised(measures: Sequence[Measures]) -> dict[str, Statistic]:
+    """Each metric that was asked, over runs."""
+    columns = {name: [getattr(each, name) for each in measures] for name in METRICS}
+    return {k: statistic(runs) for k, runs in columns.items() if not np.isnan(runs).any()}

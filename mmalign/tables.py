@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mmalign.component import build, component, plain
 from mmalign.contracts import Dataset, Head, Kind, Method, Modality, Parts, Weighted
-from mmalign.errors import MmalignError, nearest
+from mmalign.errors import MmalignError, did_you_mean, nearest
 from mmalign.losses import Ramp, ramp
 from mmalign.plugins import Registry
 from mmalign.protocol import Protocol
@@ -95,6 +95,11 @@ class Recipe:
         given = self.run.seeds
         return tuple(range(given)) if isinstance(given, int) else given
 
+    @property
+    def draws(self) -> tuple[int | None, ...]:
+        """The draws of the shots that each seed answers; one None where none are drawn."""
+        return tuple(range(self.protocol.draws)) if self.protocol.shots else (None,)
+
 
 class Reader:
     """Reads a recipe's tables and keeps every problem that it meets."""
@@ -125,7 +130,7 @@ class Reader:
         run = self.plain(RunSettings, "run", table)
         parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
         if not self.problems and method is not None:
-            self.problems += method.check(parts)
+            self.problems += [*method.check(parts), *disagreements(parts, protocol)]
         if self.problems:
             return None
         return Recipe(
@@ -230,3 +235,20 @@ class Reader:
         if made is not None:
             self.resolved[key] = plain(made)
         return made
+
+
+def disagreements(parts: Parts, protocol: Protocol) -> list[str]:
+    """Where the protocol asks for what the parts do not have."""
+    problems = []
+    for name in protocol.mix.between if protocol.mix is not None else ():
+        if name not in parts.modalities:
+            hint = did_you_mean(name, parts.modalities)
+            problems.append(f"protocol.mix.between: no modality '{name}'; {hint}")
+    if parts.head is not None and getattr(parts.head, "uses_shots", False) != bool(protocol.shots):
+        problems.append(
+            f"head.use: '{parts.head.name}' draws nothing from protocol.shots; a head such as"
+            " 'few-shot' does"
+            if protocol.shots
+            else f"protocol.shots: missing; the head '{parts.head.name}' draws from shots"
+        )
+    return problems

@@ -73,7 +73,8 @@ def train_aligner(
     """Train in place with Adam (amsgrad), telling the session of each epoch.
 
     ``products = "bfloat16"`` rounds the factors of every matrix product to bfloat16 and
-    adds up in float32; weights and optimiser stay float32. Raises MmalignError when a loss is no longer finite.
+    adds up in float32; weights and optimiser stay float32. Raises MmalignError when a loss
+    is no longer finite.
     """
     data = Resident(training, session.device)
     aligner.to(session.device).train()

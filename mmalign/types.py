@@ -130,12 +130,29 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Shots:
+    """The few samples of unseen classes that a few-shot problem gives away.
+
+    ``count`` of each class, ``labels`` is (rows,), ``views`` are the sample-level views of
+    these rows. ``draw`` says which draw they are: it alone decides, so that every method
+    gets the same ones. With ``in_representation`` they are among the training rows too.
+    """
+
+    count: int
+    draw: int
+    labels: Indices
+    views: Mapping[str, View]
+    in_representation: bool = False
+
+
+@dataclass(frozen=True)
 class Training:
     """What may be learnt from: nothing here stems from a row that is asked.
 
     ``labels`` is (rows,), an index into ``classes``. Sample-level views hold the training
-    rows alone, class-level views every class. ``seen`` are the classes of the training
-    rows, ``unseen`` those known from class-level views only.
+    rows alone, class-level views every class. ``seen`` are the classes that the data set
+    trains on, ``unseen`` those known from class-level views, and from ``shots`` where the
+    problem is a few-shot one.
     """
 
     classes: tuple[str, ...]
@@ -144,6 +161,7 @@ class Training:
     seen: Indices
     unseen: Indices
     validation_classes: Indices | None = None
+    shots: Shots | None = None
 
     @property
     def signature(self) -> Signature:

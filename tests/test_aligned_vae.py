@@ -149,14 +149,14 @@ def drawer(given, noise="independent", scale="std"):
 def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():
     given = training()
     latents = drawer(given)
-    z, labels = latents.draw("sample", (2, 0), 13, "head.all")
+    z, labels = latents.draw(("image",), (2, 0), 13, "head.all")
     assert labels.tolist() == [2] * 13 + [0] * 13
     rows = [*range(20, 30), 20, 21, 22, *range(10), 0, 1, 2]
     posterior = latents.aligner.encode("image", torch.from_numpy(given.views["image"].values[rows]))
     generator = Session(0).generator("head.all.image")
     assert torch.equal(z, sample(posterior, generator, "independent", "std"))
-    again, _ = latents.draw("sample", (2, 0), 13, "head.all")
-    other, _ = latents.draw("sample", (2, 0), 13, "head.unseen")
+    again, _ = latents.draw(("image",), (2, 0), 13, "head.all")
+    other, _ = latents.draw(("image",), (2, 0), 13, "head.unseen")
     assert torch.equal(z, again)
     assert not torch.equal(z, other)
 
@@ -164,7 +164,7 @@ def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():
 def test_latents_of_class_level_rows_are_of_the_class_itself():
     given = training()
     latents = drawer(given, noise="shared", scale="variance")
-    z, labels = latents.draw("class", UNSEEN, 3, "head.all")
+    z, labels = latents.draw(("attributes",), UNSEEN, 3, "head.all")
     assert labels.tolist() == [4, 4, 4, 5, 5, 5]
     x = torch.from_numpy(given.views["attributes"].values[labels])
     expected = sample(
@@ -185,12 +185,12 @@ def test_rows_and_classes_that_lack_the_modality_give_no_latents():
         "attributes": View(attributes.values, "class", np.arange(6) != 4),
     }
     latents = drawer(replace(given, views=views))
-    _, labels = latents.draw("sample", (0, 1), 5, "p")
+    _, labels = latents.draw(("image",), (0, 1), 5, "p")
     assert labels.tolist() == [0] * 5
     assert latents._rows(views["image"], (0,), 7)[0].tolist() == [0, 2, 4, 6, 8, 0, 2]
-    _, labels = latents.draw("class", UNSEEN, 2, "p")
+    _, labels = latents.draw(("attributes",), UNSEEN, 2, "p")
     assert labels.tolist() == [5, 5]
-    empty, none = latents.draw("class", (4,), 2, "p")
+    empty, none = latents.draw(("attributes",), (4,), 2, "p")
     assert (empty.shape, len(none)) == ((0, 4), 0)
 
 

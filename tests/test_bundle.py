@@ -14,7 +14,7 @@ from mmalign import MmalignError, Scaling, Session, Signature
 from mmalign.bundle import CONFIG, WEIGHTS
 from mmalign.plugins import discover
 from mmalign.recipe import read
-from mmalign.run import one_seed, run
+from mmalign.run import answer, run
 
 SMALL = [
     *("dataset.samples=6", "dataset.seen=6", "dataset.validation=2", "dataset.unseen=3"),
@@ -46,7 +46,8 @@ def rows(count=5, dim=64):
 def test_a_loaded_model_scores_bit_for_bit_like_the_one_that_was_saved(recipe, finished):
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
-    problem, fitted, _ = one_seed(recipe, source, views, Session(0))
+    answered = answer(recipe, source, views, Session(0))
+    problem, fitted = answered.problem, answered.fitted
     question = problem.question
     expected = fitted.scores(question.views, question.search.tolist())
 

@@ -19,8 +19,8 @@ LAYERS = (
     {"errors", "progress"},
     {"types", "component"},
     {"contracts", "rows", "report"},
-    {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
-    {"align", "plugins"},
+    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
+    {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
     {"bundle"},
@@ -29,7 +29,17 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
-LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
+LEARNING = {
+    "types",
+    "contracts",
+    "nets",
+    "losses",
+    "align",
+    "protocol",
+    "scaling",
+    "withheld",
+    "train",
+} | {"report"}
 PROGRAM = {
     "hooks",
     "plugins",

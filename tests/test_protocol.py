@@ -7,7 +7,8 @@ import pytest
 from helpers import ASKED, SEEN, TRAINED, UNSEEN, UNSEEN_ROWS, modalities, source
 
 from mmalign import MmalignError, Protocol, Splits, View, pose, scale
-from mmalign.protocol import fit_scaling, validation
+from mmalign.protocol import validation
+from mmalign.scaling import fit_scaling
 
 SCALERS = ["none", "min-max", "standard", "unit", "per-split"]
 HELD = np.array([1, 3])

@@ -107,7 +107,7 @@ def test_the_head_draws_once_for_each_classifier():
 
 def test_a_fitted_head_tells_its_classes_apart():
     fitted = head(epochs=30, epochs_unseen_only=30).fit(Blobs(), Session(0))
-    z, labels = Blobs().draw("sample", CLASSES, 20, "test")
+    z, labels = Blobs().draw(("image",), CLASSES, 20, "test")
     right = torch.tensor(CLASSES)[fitted.scores(z, CLASSES).argmax(1)] == labels
     assert right.float().mean() > 0.9  # the blobs are several of their deviations apart
     alone = torch.isin(labels, torch.tensor(UNSEEN))
