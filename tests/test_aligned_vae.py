@@ -187,14 +187,19 @@ def test_rows_and_classes_that_lack_the_modality_give_no_latents():
     latents = drawer(replace(given, views=views))
     _, labels = latents.draw(("image",), (0, 1), 5, "p")
     assert labels.tolist() == [0] * 5
-    assert latents._rows(views["image"], (0,), 7)[0].tolist() == [0, 2, 4, 6, 8, 0, 2]
+    z, _ = latents.draw(("image",), (0,), 7, "p")
+    x = torch.from_numpy(image.values[[0, 2, 4, 6, 8, 0, 2]])
+    generator = Session(0).generator("p.image")
+    assert torch.equal(
+        z, sample(latents.aligner.encode("image", x), generator, "independent", "std")
+    )
     _, labels = latents.draw(("attributes",), UNSEEN, 2, "p")
     assert labels.tolist() == [5, 5]
     empty, none = latents.draw(("attributes",), (4,), 2, "p")
     assert (empty.shape, len(none)) == ((0, 4), 0)
 
 
-def test_rows_are_encoded_by_the_mean_of_what_they_have():
+def test_rows_are_encoded_by_what_they_have():
     dims = {"image": 5, "attributes": 5}
     aligner = Aligner(modalities(), dims, 4, Session(0).generator)
     values = training().views["image"].values[:3]
@@ -207,7 +212,7 @@ def test_rows_are_encoded_by_the_mean_of_what_they_have():
     x = torch.from_numpy(values)
     one, other = (aligner.encode(name, x).mean for name in ("image", "attributes"))
     expected = torch.cat([one[:1], (one[1:] + other[1:]) / 2])
-    torch.testing.assert_close(encode(aligner, views, "cpu"), expected)
+    torch.testing.assert_close(encode(aligner, views, "cpu", "mixture"), expected)
     with pytest.raises(MmalignError, match="row 0 has none of the modalities attributes"):
         encode(aligner, {"attributes": views["attributes"]}, "cpu")
     with pytest.raises(MmalignError, match="got sound"):

@@ -275,6 +275,8 @@ def restore(
     except RuntimeError as error:
         raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
     head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
+    if stacking is not None and stacking.numel() != 1:
+        raise MmalignError("the model's 'stacking.bias' is not one number")
     bias = None if stacking is None else float(stacking)
     restored = _head(parts).restore(head, signature)
     return FittedVAE(aligner.eval(), restored, signature.seen, method.fusion, bias)
