@@ -186,7 +186,14 @@ def export(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
-    features: Annotated[Path, typer.Argument(help="Rows of features, .npy, unscaled.")],
+    features: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODALITY=]FILE...",
+            help="Rows of features, .npy, unscaled; several modalities of the same rows are"
+            " fused, and NaN throughout a row says that it lacks one.",
+        ),
+    ],
     top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
     modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
     out: Annotated[
@@ -195,9 +202,10 @@ def predict(
 ) -> None:
     """Write the likeliest classes of each row, with their scores, as CSV."""
     from mmalign.bundle import load
-    from mmalign.rows import read_rows, write_predictions
+    from mmalign.rows import named_files, read_rows, write_predictions
 
     loaded = load(model)
-    rows = read_rows(features)
-    best = loaded.predict({modality: rows} if modality else rows, top)
+    named = named_files(features, modality)
+    rows = {name: read_rows(path, lacking=len(named) > 1) for name, path in named.items()}
+    best = loaded.predict(rows.get(None, rows), top)
     write_predictions(best, out)
