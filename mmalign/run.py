@@ -21,7 +21,7 @@ from mmalign import bundle, summary
 from mmalign.contracts import Fitted
 from mmalign.errors import MmalignError
 from mmalign.plugins import Registry
-from mmalign.progress import RunProgress
+from mmalign.progress import Progressing, RunProgress
 from mmalign.protocol import pose
 from mmalign.recipe import Recipe
 from mmalign.report import Measures, Report, measure
@@ -42,10 +42,12 @@ def run(
     console: Console,
     out: Path = Path("runs"),
     reuse: Path | None = None,
+    progressing: Progressing | None = None,
 ) -> Outcome:
     """Load, pose, fit and measure once per seed; write the report and the first seed's model.
 
     ``reuse`` is a folder where fitted representations are kept and found again.
+    ``progressing`` is told of every epoch instead of the console.
     """
     device = checked_device(recipe.run.device)
     if reuse is not None:
@@ -62,7 +64,7 @@ def run(
 
     done: list[tuple[Problem, Fitted, Measures]] = []
     with (
-        RunProgress(console) as progress,
+        progressing or RunProgress(console) as progress,
         (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
     ):
         for place, seed in enumerate(recipe.seeds):
