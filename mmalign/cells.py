@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmalign.component import build
-from mmalign.errors import MmalignError, RecipeError
+from mmalign.errors import MmalignError, RecipeError, did_you_mean
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe, RunSettings
 
@@ -107,11 +107,23 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
         cell = _cell(name, recipe, registry, without, sets, problems)
         cells += [cell] if cell is not None else []
     problems += _repeated(cells)
-    if problems:
-        raise RecipeError(recipe.name, problems)
     keys = dict.fromkeys([*grid, *(key for _, sets in named.values() for key in sets)])
     shown = tuple(key for key in keys if not key.startswith("report."))
+    problems += _figure(recipe, shown)
+    if problems:
+        raise RecipeError(recipe.name, problems)
     return Sweep(tuple(cells), shown, seeds, models)
+
+
+def _figure(recipe: Recipe, keys: Sequence[str]) -> list[str]:
+    """What the figure asks for and the sweep does not vary."""
+    known = ("cell", "variant", *keys)
+    asked = recipe.figure.keys if recipe.figure else ()
+    return [
+        f"figure: '{key}' does not vary in this sweep; {did_you_mean(key, known)}"
+        for key in asked
+        if key not in known
+    ]
 
 
 def flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

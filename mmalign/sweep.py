@@ -101,6 +101,11 @@ def sweep(
             console.print(results.as_text(planned, rows, console.width))
             runs = " and draws" if any("draw" in row for row in rows) else ""
             console.print(Text(f"mean ± standard deviation over the seeds{runs}", style="dim"))
+        if rows and recipe.figure is not None:
+            from mmalign.drawing import draw
+
+            for path in draw(recipe.figure, rows, folder):
+                console.print(f"figure: {path}", soft_wrap=True)
         for note in notes(tasks):
             console.print(Text(f"warning: {note}", style="yellow"), soft_wrap=True)
         _refuse_failed(tasks)
@@ -147,10 +152,10 @@ def _worked(
     with Board(console, workers, len(tasks), done) as board, Workers(workers) as crew:
         while queue.waiting or queue.running:
             for place in crew.idle:
-                if (task := queue.next()) is not None:
-                    queue.running[place] = task
-                    board.began_job(place, task.title)
-                    crew.give(place, task.job)
+                if (ready := queue.next()) is not None:
+                    queue.running[place] = ready
+                    board.began_job(place, ready.title)
+                    crew.give(place, ready.job)
             for place, _, event in crew.events(1.0):
                 _happened(place, event, queue, board, table)
             board.tick()

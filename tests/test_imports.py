@@ -28,6 +28,8 @@ LAYERS = (
     {"job"},
     {"workers", "cells"},
     {"results"},
+    {"series"},
+    {"drawing"},
     {"sweep"},
     {"cli"},
 )
@@ -51,6 +53,8 @@ PROGRAM = {
     "workers",
     "cells",
     "results",
+    "series",
+    "drawing",
     "sweep",
     "cli",
 }
