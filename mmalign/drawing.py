@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.figure import Figure
 from mmalign.job import write_whole
 from mmalign.results import Row
-from mmalign.series import Series, matrix, series
+from mmalign.series import Series, called, matrix, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 INCHES = {"column": 3.3, "page": 6.9}
+LETTERS = 19  # of 7 points to an inch
+PUBLISHED = "published"
 # Okabe and Ito's palette in an order of falling lightness steps, so that neighbours are told
 # apart in grey too; markers and hatches say it once more.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
@@ -79,28 +84,36 @@ def _size(figure: Figure) -> tuple[float, float]:
     return width, figure.height or height
 
 
-def _label(figure: Figure, key: str) -> str:
-    """What a key is called: by the recipe, or by its last word."""
-    return figure.names.get(key, key.rpartition(".")[2].replace("_", " "))
-
-
 def _finish(axes: Axes, figure: Figure, many: Sequence[Series]) -> None:
-    """Labels, grid and legend."""
+    """Labels, grid, legend, and what the error bars are."""
     only = figure.names.get(figure.y[0], figure.y[0]) + " " if len(figure.y) == 1 else ""
     axes.set_ylabel(figure.ylabel or f"{only}(%)" if only else figure.ylabel or "%")
-    axes.set_xlabel(figure.xlabel or ("" if figure.x == "cell" else _label(figure, figure.x)))
+    axes.set_xlabel(figure.xlabel or ("" if figure.x == "cell" else called(figure, figure.x)))
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     axes.set_axisbelow(True)
-    axes.set_ylim(bottom=0)
-    entries = len(axes.get_legend_handles_labels()[1])
-    if entries > 1:
-        axes.figure.legend(
-            loc="outside lower center", ncols=min(entries, 4 if figure.width == "column" else 6),
-            frameon=False, handlelength=1.6, columnspacing=1.0, handletextpad=0.5,
-            title=_caption(many), title_fontsize=6.5,
+    axes.margins(y=0.08)  # so that no marker is cut in half
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        # matplotlib lists lines before bars; what was published comes last.
+        last = [place for place, label in enumerate(labels) if label == PUBLISHED]
+        order = [place for place in range(len(labels)) if place not in last] + last
+        most = max(1, int(INCHES[figure.width] * LETTERS / (max(map(len, labels)) + 5)))
+        columns = ceil(len(labels) / ceil(len(labels) / most))  # rows of one length
+        _whole(axes).legend(
+            [handles[place] for place in order], [labels[place] for place in order],
+            loc="outside lower center", ncols=columns,
+            frameon=False, handlelength=1.8, columnspacing=1.0, handletextpad=0.5,
+            title=_caption(many), title_fontsize=7,
         )  # fmt: skip
     elif _caption(many):
-        axes.set_title(_caption(many), fontsize=6.5, loc="right")
+        axes.set_title(_caption(many), fontsize=7, loc="right")
+
+
+def _whole(axes: Axes) -> Canvas:
+    """The figure that the axes stand in."""
+    whole = axes.get_figure(root=True)
+    assert whole is not None
+    return whole
 
 
 def _caption(many: Sequence[Series]) -> str:
@@ -131,30 +144,31 @@ def _bars(axes: Axes, figure: Figure, rows: Sequence[Row]) -> None:
             error_kw={"elinewidth": 0.7},
         )  # fmt: skip
         goals = [(x, p.published) for x, p in zip(at, each.points, strict=True) if p.published]
-        _published(axes, goals, number)
-    axes.set_xticks(range(len(places)), [figure.names.get(p, p) for p in places])
-    _turn(axes, figure, places)
+        _published(axes, goals)
+    _named(axes, figure, places)
     _finish(axes, figure, many)
+    axes.set_ylim(bottom=0)
 
 
-def _published(axes: Axes, goals: Sequence[tuple[float, float]], number: int) -> None:
+def _published(axes: Axes, goals: Sequence[tuple[float, float]]) -> None:
     """Published numbers as open diamonds, once in the legend."""
     if goals:
-        known = "published" in axes.get_legend_handles_labels()[1]
+        known = PUBLISHED in axes.get_legend_handles_labels()[1]
         axes.plot(
             *zip(*goals, strict=True), "D", markerfacecolor="white", markeredgecolor="black",
-            markersize=3.6, markeredgewidth=0.8, zorder=5, label=None if known else "published",
+            markersize=3.6, markeredgewidth=0.8, zorder=5, label=None if known else PUBLISHED,
         )  # fmt: skip
 
 
-def _turn(axes: Axes, figure: Figure, places: Sequence[str]) -> None:
-    """Turn the names below bars where they would run into each other."""
-    letters = max(len(figure.names.get(p, p)) for p in places) * len(places)
-    if letters > {"column": 42, "page": 100}[figure.width]:
-        axes.tick_params(axis="x", rotation=35)
-        for text in axes.get_xticklabels():
-            text.set_horizontalalignment("right")
-            text.set_rotation_mode("anchor")
+def _named(axes: Axes, figure: Figure, places: Sequence[str]) -> None:
+    """Names below bars: on several lines, or turned where a word is too long for its bar."""
+    names = [figure.names.get(place, place) for place in places]
+    room = int(0.88 * INCHES[figure.width] * LETTERS / len(places)) - 1
+    if max(len(word) for name in names for word in name.split()) <= room:
+        wrapped = ["\n".join(wrap(name, room)) for name in names]
+        axes.set_xticks(range(len(places)), wrapped, linespacing=1.1)
+        return
+    axes.set_xticks(range(len(places)), names, rotation=35, ha="right", rotation_mode="anchor")
 
 
 def _lines(axes: Axes, figure: Figure, rows: Sequence[Row]) -> None:
@@ -169,7 +183,7 @@ def _lines(axes: Axes, figure: Figure, rows: Sequence[Row]) -> None:
             linestyle=DASHES[number % len(DASHES)], elinewidth=0.7, label=each.name,
         )  # fmt: skip
         goals = [(p.at, p.published) for p in points if p.published is not None]
-        _published(axes, goals, number)
+        _published(axes, goals)
     if figure.log:
         axes.set_xscale("log")
     ticks = sorted({p.at for each in many for p in each.points})
@@ -186,11 +200,11 @@ def _heatmap(axes: Axes, figure: Figure, rows: Sequence[Row]) -> None:
     image = axes.imshow(values, cmap="cividis", aspect="auto", origin="lower")
     axes.set_xticks(range(len(across)), [figure.names.get(v, v) for v in across])
     axes.set_yticks(range(len(up)), [figure.names.get(v, v) for v in up])
-    axes.set_xlabel(figure.xlabel or _label(figure, figure.x))
-    axes.set_ylabel(figure.ylabel or _label(figure, figure.rows))
+    axes.set_xlabel(figure.xlabel or called(figure, figure.x))
+    axes.set_ylabel(figure.ylabel or called(figure, figure.rows))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.02)
+    bar = _whole(axes).colorbar(image, ax=axes, pad=0.02)
     bar.set_label(f"{figure.names.get(figure.y[0], figure.y[0])} (%)")
     bar.outline.set_visible(False)
     for i, line in enumerate(values):

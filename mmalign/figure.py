@@ -30,7 +30,7 @@ class Figure:
     order: tuple[str, ...] = ()
     """Values of x that come first, in this order."""
     names: dict[str, str] = Field(default_factory=dict)
-    """How values are called in the figure, such as { da = "DA-VAE" }."""
+    """How keys, cells, values and metrics are called, such as { da = "DA-VAE" }."""
     title: str = ""
     """Above the figure."""
     xlabel: str = ""

@@ -49,6 +49,11 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def called(figure: Figure, key: str) -> str:
+    """What a key is called: by the recipe, or by its last word."""
+    return figure.names.get(key, key.rpartition(".")[2].replace("_", " "))
+
+
 def series(figure: Figure, rows: Sequence[Row], numbers: bool = False) -> list[Series]:
     """A series for each metric, or for each value of ``hue``; means over all other runs.
 
@@ -61,11 +66,11 @@ def series(figure: Figure, rows: Sequence[Row], numbers: bool = False) -> list[S
         hues = list(dict.fromkeys(row.get(figure.hue) for row in rows)) if figure.hue else [None]
         for hue in hues:
             mine = [row for row in rows if not figure.hue or row.get(figure.hue) == hue]
-            name = shown(hue) if figure.hue else metric
-            if figure.hue not in ("", "cell", "variant"):
-                name = f"{figure.hue.rpartition('.')[2].replace('_', ' ')} {name}"
-            elif figure.hue == "variant" and not hue:
-                name = "plain"
+            name = metric
+            if figure.hue:
+                name = shown(hue) or "plain"
+                if figure.hue not in ("cell", "variant"):
+                    name = f"{called(figure, figure.hue)} = {name}"
             points = _points(figure.x, metric, mine)
             if numbers and any(point.at != point.at for point in points):
                 raise MmalignError(f"figure.x: lines need numbers along '{figure.x}'; take bars")
