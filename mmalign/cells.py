@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmalign.component import build
@@ -27,11 +27,15 @@ EVALUATES = ("search", "shots", "draws")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its name, what it sets, and its recipe."""
+    """One cell: its name, what it sets, and its recipe.
+
+    ``part`` is the name that the recipe gave, where a grid is laid over named cells.
+    """
 
     name: str
     sets: Mapping[str, Any]
     recipe: Recipe
+    part: str = ""
 
     @property
     def table(self) -> dict[str, Any]:
@@ -103,9 +107,9 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     if problems:
         raise RecipeError(recipe.name, problems)
     cells = []
-    for name, without, sets in _combinations(grid, named):
+    for part, name, without, sets in _combinations(grid, named):
         cell = _cell(name, recipe, registry, without, sets, problems)
-        cells += [cell] if cell is not None else []
+        cells += [replace(cell, part=part if grid else "")] if cell is not None else []
     problems += _repeated(cells)
     keys = dict.fromkeys([*grid, *(key for _, sets in named.values() for key in sets)])
     shown = tuple(key for key in keys if not key.startswith("report."))
@@ -117,7 +121,9 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
 
 def _figure(recipe: Recipe, keys: Sequence[str]) -> list[str]:
     """What the figure asks for and the sweep does not vary."""
-    known = ("cell", "variant", *keys)
+    known = ["cell", "variant", *keys]
+    if "cells" in (recipe.sweep or {}):
+        known.append("part")
     asked = recipe.figure.keys if recipe.figure else ()
     return [
         f"figure: '{key}' does not vary in this sweep; {did_you_mean(key, known)}"
@@ -192,15 +198,15 @@ def _seeds(given: Any, problems: list[str]) -> tuple[int, ...]:
 
 def _combinations(
     grid: Mapping[str, list[Any]], named: Mapping[str, tuple[list[str], dict[str, Any]]]
-) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-    """Every named cell with every point of the grid: name, tables left out, keys set."""
+) -> Iterator[tuple[str, str, list[str], dict[str, Any]]]:
+    """Every named cell with every point of the grid: both names, tables left out, keys set."""
     short = _short(list(grid))
     for name, (without, sets) in (named or {"": ([], {})}).items():
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             words = [name] if name else []
             words += [f"{short[key]}={_word(value)}" for key, value in point.items()]
-            yield ", ".join(words), without, {**sets, **point}
+            yield name, ", ".join(words), without, {**sets, **point}
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:

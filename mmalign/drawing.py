@@ -88,7 +88,10 @@ def _finish(axes: Axes, figure: Figure, many: Sequence[Series]) -> None:
     """Labels, grid, legend, and what the error bars are."""
     only = figure.names.get(figure.y[0], figure.y[0]) + " " if len(figure.y) == 1 else ""
     axes.set_ylabel(figure.ylabel or f"{only}(%)" if only else figure.ylabel or "%")
-    axes.set_xlabel(figure.xlabel or ("" if figure.x == "cell" else called(figure, figure.x)))
+    axes.set_xlabel(
+        figure.xlabel
+        or ("" if figure.x in ("cell", "part", "variant") else called(figure, figure.x))
+    )
     axes.grid(axis="y", linewidth=0.4, alpha=0.5)
     axes.set_axisbelow(True)
     axes.margins(y=0.08)  # so that no marker is cut in half

@@ -18,11 +18,11 @@ class Figure:
     kind: Literal["bars", "lines", "heatmap"]
     """Bars for cells, lines over a number, or a heat map over two keys."""
     x: str = "cell"
-    """What goes along: a key of the sweep, or "cell"."""
+    """What goes along: a key of the sweep, "cell", "variant", or "part", a cell without grid."""
     y: Annotated[tuple[str, ...], Field(min_length=1)] = ("H",)
     """Metrics: the height of bars and lines, the colour of a heat map (one only)."""
     hue: str = ""
-    """What tells bars or lines of one metric apart: a key, "cell" or "variant"."""
+    """What tells bars or lines of one metric apart; as for x."""
     rows: str = ""
     """What goes up in a heat map: a key of the sweep."""
     variant: str = ""

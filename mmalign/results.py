@@ -36,13 +36,19 @@ def rows_of(cell: Cell, keys: Sequence[str], seed: int, done: Done, folder: Path
         runs = report["runs"]
     except (OSError, ValueError, KeyError) as error:
         raise MmalignError(f"{path}: cannot be read ({error}); remove {done.run}") from None
-    head = {"cell": cell.name, **{key: _value(cell.value(key)) for key in keys}, "seed": seed}
+    part = {"part": cell.part} if cell.part else {}
+    head = {
+        "cell": cell.name,
+        **part,
+        **{key: _value(cell.value(key)) for key in keys},
+        "seed": seed,
+    }
     target = vars(cell.recipe.report.target)
     rows: list[Row] = []
     for variant, summary in measured:
         # The published numbers are those of the evaluation that the recipe asks for.
         goals = {
-            f"{PUBLISHED}{name}": value / 100
+            f"{PUBLISHED}{name}": round(value / 100, 10)
             for name, value in target.items()
             if isinstance(value, float) and not variant
         }
@@ -63,7 +69,7 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
     """The metrics that any row has, in the order of the report."""
     rows = list(rows)
     known = dict.fromkeys([*METRICS, *(key for row in rows for key in row)])
-    first = {"cell", "seed", "draw", "variant", "seconds", "folder"}
+    first = {"cell", "part", "seed", "draw", "variant", "seconds", "folder"}
     return [
         name
         for name in known
@@ -77,10 +83,11 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
 def columns(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
     """The columns in their order."""
     metrics = metrics_of(rows)
+    part = ["part"] if any("part" in row for row in rows) else []
     draw = ["draw"] if any("draw" in row for row in rows) else []
     goals = [f"{PUBLISHED}{name}" for name in metrics]
     goals = [name for name in goals if any(row.get(name) is not None for row in rows)]
-    return ["cell", *keys, "seed", *draw, "variant", *metrics, *goals, "seconds", "folder"]
+    return ["cell", *part, *keys, "seed", *draw, "variant", *metrics, *goals, "seconds", "folder"]
 
 
 def write(rows: Sequence[Row], keys: Sequence[str], folder: Path) -> None:
@@ -140,7 +147,8 @@ def summarised(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Row]:
     """A row for each cell and variant: every metric's mean, deviation, published, difference."""
     metrics = metrics_of(rows)
     for (cell, variant), group in grouped(rows).items():
-        line: dict[str, Any] = {"cell": cell, **{key: group[0].get(key) for key in keys}}
+        part = {"part": group[0]["part"]} if "part" in group[0] else {}
+        line: dict[str, Any] = {"cell": cell, **part, **{key: group[0].get(key) for key in keys}}
         line |= {"variant": variant, "runs": len(group)}
         over = statistics(group, metrics)
         for name in metrics:

@@ -69,7 +69,7 @@ def series(figure: Figure, rows: Sequence[Row], numbers: bool = False) -> list[S
             name = metric
             if figure.hue:
                 name = shown(hue) or "plain"
-                if figure.hue not in ("cell", "variant"):
+                if figure.hue not in ("cell", "part", "variant"):
                     name = f"{called(figure, figure.hue)} = {name}"
             points = _points(figure.x, metric, mine)
             if numbers and any(point.at != point.at for point in points):
