@@ -247,7 +247,7 @@ def _cell(
         except MmalignError as error:
             mine.append(str(error))
     reader = Reader(registry)
-    recipe = None if mine else reader.recipe(base.name, table)
+    recipe = reader.recipe(base.name, table)
     mine += reader.problems
     problems += [f"cell '{name}': {problem}" for problem in mine]
     return None if mine or recipe is None else Cell(name, sets, recipe)
