@@ -23,7 +23,7 @@ from mmalign import bundle, summary
 from mmalign.contracts import Fitted, Variant
 from mmalign.errors import MmalignError
 from mmalign.plugins import Registry
-from mmalign.progress import RunProgress
+from mmalign.progress import Progressing, RunProgress
 from mmalign.protocol import pose
 from mmalign.recipe import Recipe
 from mmalign.report import Measures, Report, measure
@@ -44,10 +44,12 @@ def run(
     console: Console,
     out: Path = Path("runs"),
     reuse: Path | None = None,
+    progressing: Progressing | None = None,
 ) -> Outcome:
     """Load, pose, fit and measure once per seed; write the report and the first seed's model.
 
     ``reuse`` is a folder where fitted representations are kept and found again.
+    ``progressing`` is told of every epoch instead of the console.
     """
     device = checked_device(recipe.run.device)
     if reuse is not None:
@@ -65,7 +67,7 @@ def run(
     done: list[Answer] = []
     planned = [(seed, draw) for seed in recipe.seeds for draw in recipe.draws]
     with (
-        RunProgress(console) as progress,
+        progressing or RunProgress(console) as progress,
         (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
         kept_fits(reuse, needed=len(recipe.draws) > 1) as fits,
     ):

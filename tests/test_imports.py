@@ -17,14 +17,20 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component"},
-    {"contracts", "rows", "report"},
+    {"types", "component", "board", "lock"},
+    {"contracts", "rows", "report", "figure"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
     {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
     {"bundle"},
     {"run"},
+    {"job"},
+    {"workers", "cells"},
+    {"results"},
+    {"series"},
+    {"drawing"},
+    {"sweep"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -50,6 +56,16 @@ PROGRAM = {
     "summary",
     "bundle",
     "run",
+    "board",
+    "lock",
+    "figure",
+    "job",
+    "workers",
+    "cells",
+    "results",
+    "series",
+    "drawing",
+    "sweep",
     "cli",
 }
 

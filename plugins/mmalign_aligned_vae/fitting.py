@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 STACKED = "calibrated stacking"
 ROWS = 4096  # encoded at a time
-AFTERWARDS = ("fusion", "stacking")  # settings of the method that no representation depends on
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ def _kept(
         return None
     digest = hashlib.sha256()
     for said in (
-        {key: value for key, value in vars(method).items() if key not in AFTERWARDS},
+        {key: value for key, value in vars(method).items() if key not in method.afterwards},
         dict(parts.losses),
         session.seed,
         session.device,
