@@ -18,14 +18,15 @@ from rich.console import Console
 
 import mmalign
 from mmalign import bundle, summary
+from mmalign.answers import Answers, read_parts
 from mmalign.contracts import Fitted
 from mmalign.errors import MmalignError
 from mmalign.plugins import Registry
 from mmalign.progress import RunProgress
 from mmalign.protocol import pose
 from mmalign.recipe import Recipe
-from mmalign.report import Measures, Report, measure
-from mmalign.types import Problem, Session, Source, View
+from mmalign.report import Measures, Report, judge
+from mmalign.types import Floats, Indices, Problem, Question, Session, Source, View
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,23 @@ def one_seed(
     problem = pose(source, views, recipe.parts.modalities, recipe.protocol, session.seed)
     question = problem.question
     fitted = recipe.method.fit(problem.training, recipe.parts, session)
-    scores = fitted.scores(question.views, question.search.tolist())
-    asked = np.flatnonzero(np.isin(question.labels, question.unseen))
-    rows = {name: view.take(asked) for name, view in question.views.items()}
-    alone = fitted.scores(rows, question.unseen.tolist())
-    return problem, fitted, measure(scores, question, alone)
+    unseen = np.flatnonzero(np.isin(question.labels, question.unseen))
+    alone = answer(fitted, question, unseen, question.unseen)
+    everything = answer(fitted, question, np.arange(len(question.labels)), question.search)
+    return problem, fitted, judge(everything, question, alone)
+
+
+def answer(fitted: Fitted, question: Question, rows: Indices, search: Indices) -> Answers:
+    """What these rows of a question are answered among these classes.
+
+    Part by part, since all scores at once may be more than the memory holds.
+    """
+
+    def scores(part: Indices) -> Floats:
+        views = {name: view.take(rows[part]) for name, view in question.views.items()}
+        return fitted.scores(views, search.tolist())
+
+    return read_parts(scores, question.labels[rows], search, question.seen)
 
 
 def reported(

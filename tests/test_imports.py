@@ -18,6 +18,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component"},
+    {"answers"},
     {"contracts", "rows", "report"},
     {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
     {"align", "plugins"},
@@ -29,7 +30,17 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
-LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
+LEARNING = {
+    "types",
+    "contracts",
+    "nets",
+    "losses",
+    "align",
+    "protocol",
+    "train",
+    "report",
+    "answers",
+}
 PROGRAM = {
     "hooks",
     "plugins",
