@@ -78,7 +78,15 @@ _HOMES = {
     "bundle": ("Model", "load"),
     "contracts": (
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
-        *("Modality", "Parts", "Products", "ReconstructionError", "ScalerName", "Scorer", "Weighted"),
+        *(
+            "Modality",
+            "Parts",
+            "Products",
+            "ReconstructionError",
+            "ScalerName",
+            "Scorer",
+            "Weighted",
+        ),
     ),
     "errors": ("MmalignError", "did_you_mean"),
     "hooks": ("hookimpl",),
