@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmalign import Aligner, Indices, Noise, Scale, Session, Training, View, sample
+from mmalign_aligned_vae.posteriors import posteriors
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Drawer:
             if view.level != level or count == 0:
                 continue
             rows, of_class = self._rows(view, classes, count)
-            x = torch.from_numpy(view.values[rows]).to(self.session.device)
+            found = posteriors(self.aligner, name, view, rows, self.session.device)
             generator = self.session.generator(f"{purpose}.{name}", self.session.device)
-            drawn.append(sample(self.aligner.encode(name, x), generator, self.noise, self.scale))
+            drawn.append(sample(found, generator, self.noise, self.scale))
             labels.append(torch.from_numpy(of_class).to(self.session.device))
         if not drawn:
             device = self.session.device

@@ -52,10 +52,19 @@ def choose(
     unseen = _having(key, lists[key], available.unseen_rows, available.vectors, notes)
     if populated:
         unseen = by_images(settings.split, unseen, available)
+    sides = {
+        "seen classes": (seen, settings.seen_classes),
+        "unseen classes": (unseen, settings.unseen_classes),
+    }
+    notes += [
+        f"reduced: {most:,} of {len(of_side):,} {side}"
+        for side, (of_side, most) in sides.items()
+        if most is not None and most < len(of_side)
+    ]
     return Chosen(
-        seen=tuple(seen[: settings.seen_classes]),
-        unseen=tuple(unseen[: settings.unseen_classes]),
-        notes=(*notes, *_reduced(settings)),
+        tuple(seen[: settings.seen_classes]),
+        tuple(unseen[: settings.unseen_classes]),
+        tuple(notes),
     )
 
 
@@ -101,10 +110,3 @@ def by_images(split: str, pool: Iterable[int], available: Available) -> list[int
         )
     sign = -1 if split.startswith("M") else 1
     return sorted(pool, key=lambda each: (sign * images[each], each))[:size]
-
-
-def _reduced(settings: ImageNet) -> list[str]:
-    """Says that not all was taken: such numbers are of another question."""
-    limits = ("seen_classes", "unseen_classes", "seen_rows", "unseen_rows")
-    said = [f"{name} = {getattr(settings, name)}" for name in limits if getattr(settings, name)]
-    return [f"reduced: {', '.join(said)}"] if said else []

@@ -30,7 +30,8 @@ def load(settings: ImageNet) -> Source:
     available = Available(_counted(seen.ids), rows, have, images, paths.get("counts"))
     chosen = choose(settings, paths["classes"], lists, available)
 
-    image, labels, hashes = _images(settings, chosen, seen, unseen)
+    notes = list(chosen.notes)
+    image, labels, hashes = _images(settings, chosen, seen, unseen, notes)
     order = {int(number): row for row, number in enumerate(vectors.ids)}
     classes = (*chosen.seen, *chosen.unseen)
     described = np.empty((len(classes), vectors.values.shape[1]), dtype=np.float32)
@@ -49,7 +50,7 @@ def load(settings: ImageNet) -> Source:
             test_unseen=np.flatnonzero(asked),
         ),
         hashes={path.name: digest(path) for path in whole} | hashes,
-        notes=chosen.notes,
+        notes=tuple(notes),
     )
 
 
@@ -113,7 +114,7 @@ def _counted(ids: Indices) -> dict[int, int]:
 
 
 def _images(
-    settings: ImageNet, chosen: Chosen, seen: Table, unseen: Table
+    settings: ImageNet, chosen: Chosen, seen: Table, unseen: Table, notes: list[str]
 ) -> tuple[np.ndarray, Indices, dict[str, str]]:
     """Features of the chosen classes, their labels, and the hash of what was taken.
 
@@ -124,6 +125,14 @@ def _images(
         first_rows(unseen.ids, chosen.unseen, settings.unseen_rows),
     ]
     counts = [len(rows) for rows, _ in taken]
+    for table, classes, count in zip(
+        (seen, unseen), (chosen.seen, chosen.unseen), counts, strict=True
+    ):
+        there = int(np.isin(table.ids, classes).sum())
+        if count < there:
+            notes.append(
+                f"reduced: {count:,} of these classes' {there:,} rows in {table.path.name}"
+            )
     image = np.empty((sum(counts), seen.values.shape[1]), dtype=np.float32)
     sides = (image[: counts[0]], image[counts[0] :])
     hashes = {}
