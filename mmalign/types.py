@@ -207,13 +207,14 @@ class Scaling:
             raise MmalignError(
                 f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
             )
-        values = (view.values - self.offset) * self.factor
+        # In place: a large data set has no room for one array a step.
+        values = view.values - self.offset
+        values *= self.factor
         if self.unit:
             length = np.linalg.norm(values, axis=1, keepdims=True)
-            values = values / np.maximum(length, np.finfo(np.float32).tiny)
-        return View(
-            np.where(view.mask[:, None], values, 0).astype(np.float32), view.level, view.mask
-        )
+            values /= np.maximum(length, np.finfo(np.float32).tiny)
+        values[~view.mask] = 0
+        return View(values, view.level, view.mask)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component", "board", "lock"},
-    {"contracts", "rows", "report", "figure"},
+    {"answers", "figure"},
+    {"contracts", "rows", "report"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
     {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
@@ -45,7 +46,9 @@ LEARNING = {
     "scaling",
     "withheld",
     "train",
-} | {"report"}
+    "report",
+    "answers",
+}
 PROGRAM = {
     "hooks",
     "plugins",

@@ -247,6 +247,8 @@ def _kept(
         digest.update(repr(said).encode())
     for name in sorted(parts.modalities):
         view = training.views[name]
+        if view.level == "class":  # those that no training row has do not enter
+            view = view.take(np.unique(training.labels))
         modality = parts.modalities[name]
         digest.update(repr((name, modality.hidden, modality.reconstruction, view.level)).encode())
         digest.update(view.values.tobytes() + view.mask.tobytes())
