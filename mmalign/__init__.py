@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mmalign.types import Signature as Signature
     from mmalign.types import Source as Source
     from mmalign.types import Splits as Splits
+    from mmalign.types import Texts as Texts
     from mmalign.types import Training as Training
     from mmalign.types import View as View
 
@@ -88,7 +89,7 @@ _HOMES = {
     "train": ("train_aligner",),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
-        *("Scaling", "Session", "Signature", "Source", "Splits", "Training", "View"),
+        *("Scaling", "Session", "Signature", "Source", "Splits", "Texts", "Training", "View"),
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
