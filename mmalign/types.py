@@ -80,17 +80,11 @@ class View:
 class Texts:
     """Any number of texts for each sample or each class.
 
-    ``values`` has one tuple a row, (rows,), empty where a row has no text. Raises
-    MmalignError for anything but tuples of texts.
+    ``values`` has one tuple a row, (rows,), empty where a row has no text.
     """
 
     values: tuple[tuple[str, ...], ...]
     level: Level
-
-    def __post_init__(self) -> None:
-        for row, texts in enumerate(self.values):
-            if not isinstance(texts, tuple) or not all(isinstance(text, str) for text in texts):
-                raise MmalignError(f"row {row} of the texts is {texts!r}, not a tuple of texts")
 
     def __len__(self) -> int:
         return len(self.values)

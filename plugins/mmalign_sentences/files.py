@@ -133,7 +133,7 @@ def read_texts(path: Path) -> tuple[Level, dict[str, list[str]], str]:
     except UnicodeDecodeError as error:
         raise MmalignError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     except csv.Error as error:
-        raise MmalignError(f"{path}: line {lines.line_num}: {error}") from None
+        raise MmalignError(f"{path}: after line {lines.line_num}: {error}") from None
     if not texts:
         raise MmalignError(f"{path}: has no line of text")
     return "class" if keys[0] == "class" else "sample", texts, sha256(content)

@@ -114,7 +114,8 @@ def _text(
     with tempfile.TemporaryDirectory() as folder:
         few = Path(folder) / "needed.txt"
         few.write_bytes(b"\n".join([f"{len(kept)} {dim}".encode(), *kept.values(), b""]))
-        vectors = gensim.KeyedVectors.load_word2vec_format(str(few), binary=False)
+        with np.errstate(over="ignore"):  # beyond float32 it is infinite, which is refused
+            vectors = gensim.KeyedVectors.load_word2vec_format(str(few), binary=False)
     return {word: vectors[word] for word in map(bytes.decode, kept)}, twice
 
 
@@ -154,7 +155,7 @@ def _binary(
     path: Path, gensim: Any, needed: Set[str], count: int | None, dim: int
 ) -> tuple[dict[str, Floats], set[str]]:
     """Let gensim read the file, and keep only what is needed of it."""
-    least = (count or 0) * (4 * dim + 1)
+    least = (count or 0) * (4 * dim + 2)
     size = path.stat().st_size
     if path.suffix not in (".gz", ".bz2") and size < least:
         raise MmalignError(
@@ -169,13 +170,13 @@ def _binary(
         def has_index_for(self, key: str) -> bool:
             return False  # gensim would print a warning; add_vector sees to it
 
-        def add_vector(self, key: str, vector: Floats, replace: bool = False) -> int:
+        def add_vector(self, key: str, vector: Floats) -> int:
             if key not in needed:
                 return -1
             if key in self.key_to_index:
                 twice.add(key)
                 return -1
-            return int(super().add_vector(key, vector, replace))
+            return int(super().add_vector(key, vector))
 
         def set_vecattr(self, key: str, attr: str, val: Any) -> None:
             """Frequencies, made up by gensim, are of no use here."""
