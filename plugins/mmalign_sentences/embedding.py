@@ -91,7 +91,12 @@ def vectors_of(texts: Sequence[str], settings: Sentences) -> tuple[Floats, tuple
 
 
 def encode(texts: Sequence[str], settings: Sentences) -> Floats:
-    """One embedding a text, (texts, dim). Raises MmalignError for a model that does not load."""
+    """One embedding a text, (texts, dim). Raises MmalignError for what the model cannot do."""
+    return in_batches(loaded_model(settings), texts, settings)
+
+
+def loaded_model(settings: Sentences) -> Any:
+    """The sentence-transformers model. Raises MmalignError where it does not load."""
     try:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
@@ -103,11 +108,13 @@ def encode(texts: Sequence[str], settings: Sentences) -> Floats:
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        # Weights in pickles are not for us; safetensors hold numbers only.
-        safe: dict[str, Any] = {"use_safetensors": True}
         folder = Path(settings.model).expanduser()
-        name = str(folder) if folder.is_dir() else settings.model
-        model = SentenceTransformer(name, device=settings.device, model_kwargs=safe)
+        return SentenceTransformer(
+            str(folder) if folder.is_dir() else settings.model,
+            device=settings.device,
+            # Weights in pickles are not for us; safetensors hold numbers only.
+            model_kwargs={"use_safetensors": True},
+        )
     # Hub, file formats and devices each raise their own; none is a bug of ours.
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
@@ -118,6 +125,10 @@ def encode(texts: Sequence[str], settings: Sentences) -> Floats:
     finally:
         if bar:
             logging.enable_progress_bar()
+
+
+def in_batches(model: Any, texts: Sequence[str], settings: Sentences) -> Floats:
+    """One embedding a text, (texts, dim); texts of like length are embedded together."""
     vectors = model.encode(
         list(texts), batch_size=settings.batch, show_progress_bar=False, convert_to_numpy=True
     )

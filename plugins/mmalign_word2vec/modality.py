@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
-
-from pydantic import Field
 
 from mmalign import Features, MmalignError, ScalerName, Source, View, Widths, component
 
@@ -30,7 +29,7 @@ class Word2Vec(Features):
     """Word vectors: word2vec's text or binary format, or GloVe's text; also as .gz."""
     format: Format = "auto"
     """The file's format; "text" and "binary" begin with a line of two counts, "glove" without."""
-    aliases: Mapping[str, str] = Field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     """Words to look up in place of a word of a class's name."""
     compounds: bool = False
     """Read a word without a vector as two that have one; the report says which."""
