@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmalign.component import build
@@ -29,13 +29,16 @@ EVALUATES, UNSEEN = ("search", "shots", "draws"), ("unseen",)
 class Cell:
     """One cell: its name, what it sets, and its recipe.
 
-    ``part`` is the name that the recipe gave, where a grid is laid over named cells.
+    ``part`` is what a figure takes it for: the parts that a named cell says it belongs to,
+    or its own name where a grid is laid over it. ``at`` is the number that it says it
+    stands at, such as the one weight that its curve varies.
     """
 
     name: str
     sets: Mapping[str, Any]
     recipe: Recipe
-    part: str = ""
+    part: tuple[str, ...] = ()
+    at: float | None = None
 
     @property
     def table(self) -> dict[str, Any]:
@@ -73,6 +76,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What a [sweep.cells.NAME] says: tables left out, keys set, its parts and its number."""
+
+    without: tuple[str, ...] = ()
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    part: tuple[str, ...] = ()
+    at: float | None = None
+
+
+@dataclass(frozen=True)
 class Sweep:
     """All the cells, their seeds, and the keys in which they differ."""
 
@@ -99,11 +112,12 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     named = _named(given, problems)
     if not grid and not named and not problems:
         problems.append("sweep: nothing varies; give a key a list of values, or name cells")
-    _refuse_fixed([*grid, *(key for _, sets in named.values() for key in sets)], problems)
-    for name, (_, sets) in named.items():
+    set_by_name = [key for each in named.values() for key in each.sets]
+    _refuse_fixed([*grid, *set_by_name], problems)
+    for name, each in named.items():
         problems += [
             f"sweep.cells.{name}: '{key}' is in the grid too; say it once"
-            for key in sets
+            for key in each.sets
             if key in grid
         ]
     seeds = _seeds(given.get("seeds", recipe.run.seeds), problems)
@@ -113,23 +127,24 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     if problems:
         raise RecipeError(recipe.name, problems)
     cells = []
-    for part, name, without, sets in _combinations(grid, named):
-        cell = _cell(name, recipe, registry, without, sets, problems)
-        cells += [replace(cell, part=part if grid else "")] if cell is not None else []
+    for own, name, each in _combinations(grid, named):
+        cell = _cell(name, recipe, registry, each.without, each.sets, problems)
+        part = each.part or ((own,) if grid and own else ())
+        cells += [replace(cell, part=part, at=each.at)] if cell is not None else []
     problems += _repeated(cells)
-    keys = dict.fromkeys([*grid, *(key for _, sets in named.values() for key in sets)])
+    keys = dict.fromkeys([*grid, *set_by_name])
     shown = tuple(key for key in keys if not key.startswith("report."))
-    problems += _figure(recipe, shown)
+    problems += _figure(recipe, shown, cells)
     if problems:
         raise RecipeError(recipe.name, problems)
     return Sweep(tuple(cells), shown, seeds, models)
 
 
-def _figure(recipe: Recipe, keys: Sequence[str]) -> list[str]:
+def _figure(recipe: Recipe, keys: Sequence[str], cells: Sequence[Cell]) -> list[str]:
     """What the figure asks for and the sweep does not vary."""
     known = ["cell", "variant", *keys]
-    if "cells" in (recipe.sweep or {}):
-        known.append("part")
+    known += ["part"] if cells and all(cell.part for cell in cells) else []
+    known += ["at"] if cells and all(cell.at is not None for cell in cells) else []
     asked = recipe.figure.keys if recipe.figure else ()
     return [
         f"figure: '{key}' does not vary in this sweep; {did_you_mean(key, known)}"
@@ -164,10 +179,8 @@ def _grid(given: Mapping[str, Any], problems: list[str]) -> dict[str, list[Any]]
     return grid
 
 
-def _named(
-    given: Mapping[str, Any], problems: list[str]
-) -> dict[str, tuple[list[str], dict[str, Any]]]:
-    """Of each named cell, the tables that it leaves out and the keys that it sets."""
+def _named(given: Mapping[str, Any], problems: list[str]) -> dict[str, Named]:
+    """What each named cell says."""
     cells = given.get("cells", {})
     if not isinstance(cells, Mapping) or ("cells" in given and not cells):
         problems.append("sweep.cells: tables [sweep.cells.NAME] were expected")
@@ -178,12 +191,17 @@ def _named(
         if not isinstance(table, Mapping):
             problems.append(f"{path}: a table was expected (got {table!r})")
             continue
-        without = table.get("without", [])
-        if not isinstance(without, list) or not all(isinstance(each, str) for each in without):
-            problems.append(f"{path}.without: a list of tables was expected (got {without!r})")
-            continue
-        sets = dict(flat({k: v for k, v in table.items() if k != "without"}))
-        named[name] = (without, sets)
+        without, part = table.get("without", []), table.get("part", [])
+        part = [part] if isinstance(part, str) else part
+        for key, value in (("without", without), ("part", part)):
+            if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+                problems.append(f"{path}.{key}: a list of names was expected (got {value!r})")
+        at = table.get("at")
+        if at is not None and (isinstance(at, bool) or not isinstance(at, (int, float))):
+            problems.append(f"{path}.at: a number was expected (got {at!r})")
+        sets = dict(flat({k: v for k, v in table.items() if k not in ("without", "part", "at")}))
+        if isinstance(without, list) and isinstance(part, list):
+            named[name] = Named(tuple(without), sets, tuple(part), at)
     return named
 
 
@@ -203,16 +221,16 @@ def _seeds(given: Any, problems: list[str]) -> tuple[int, ...]:
 
 
 def _combinations(
-    grid: Mapping[str, list[Any]], named: Mapping[str, tuple[list[str], dict[str, Any]]]
-) -> Iterator[tuple[str, str, list[str], dict[str, Any]]]:
-    """Every named cell with every point of the grid: both names, tables left out, keys set."""
+    grid: Mapping[str, list[Any]], named: Mapping[str, Named]
+) -> Iterator[tuple[str, str, Named]]:
+    """Every named cell with every point of the grid: its own name, both names, what is set."""
     short = _short(list(grid))
-    for name, (without, sets) in (named or {"": ([], {})}).items():
+    for name, each in (named or {"": Named()}).items():
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             words = [name] if name else []
             words += [f"{short[key]}={_word(value)}" for key, value in point.items()]
-            yield name, ", ".join(words), without, {**sets, **point}
+            yield name, ", ".join(words), replace(each, sets={**each.sets, **point})
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ class Figure:
     kind: Literal["bars", "lines", "heatmap"]
     """Bars for cells, lines over a number, or a heat map over two keys."""
     x: str = "cell"
-    """What goes along: a key of the sweep, "cell", "variant", or "part", a cell without grid."""
+    """What goes along: a key of the sweep, "cell", "variant", or a cell's "part" or "at"."""
     y: Annotated[tuple[str, ...], Field(min_length=1)] = ("H",)
     """Metrics: the height of bars and lines, the colour of a heat map (one only)."""
     hue: str = ""

@@ -17,9 +17,10 @@ from mmalign.cells import Cell, Sweep
 from mmalign.errors import MmalignError
 from mmalign.job import Done, write_whole
 from mmalign.report import METRICS, Statistic, statistic
-from mmalign.summary import percent
+from mmalign.summary import EXTRA, percent
 
 Row: TypeAlias = Mapping[str, Any]
+PARTS = "; "  # between the parts of a cell that stands in several
 PUBLISHED = "published_"  # before a metric's name: what its cell's target says, in [0, 1]
 
 
@@ -36,10 +37,12 @@ def rows_of(cell: Cell, keys: Sequence[str], seed: int, done: Done, folder: Path
         runs = report["runs"]
     except (OSError, ValueError, KeyError) as error:
         raise MmalignError(f"{path}: cannot be read ({error}); remove {done.run}") from None
-    part = {"part": cell.part} if cell.part else {}
+    part = {"part": PARTS.join(cell.part)} if cell.part else {}
+    at = {} if cell.at is None else {"at": cell.at}
     head = {
         "cell": cell.name,
         **part,
+        **at,
         **{key: _value(cell.value(key)) for key in keys},
         "seed": seed,
     }
@@ -69,7 +72,7 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
     """The metrics that any row has, in the order of the report."""
     rows = list(rows)
     known = dict.fromkeys([*METRICS, *(key for row in rows for key in row)])
-    first = {"cell", "part", "seed", "draw", "variant", "seconds", "folder"}
+    first = {"cell", "part", "at", "seed", "draw", "variant", "seconds", "folder"}
     return [
         name
         for name in known
@@ -83,7 +86,7 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
 def columns(rows: Sequence[Row], keys: Sequence[str]) -> list[str]:
     """The columns in their order."""
     metrics = metrics_of(rows)
-    part = ["part"] if any("part" in row for row in rows) else []
+    part = [name for name in ("part", "at") if any(name in row for row in rows)]
     draw = ["draw"] if any("draw" in row for row in rows) else []
     goals = [f"{PUBLISHED}{name}" for name in metrics]
     goals = [name for name in goals if any(row.get(name) is not None for row in rows)]
@@ -147,7 +150,7 @@ def summarised(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Row]:
     """A row for each cell and variant: every metric's mean, deviation, published, difference."""
     metrics = metrics_of(rows)
     for (cell, variant), group in grouped(rows).items():
-        part = {"part": group[0]["part"]} if "part" in group[0] else {}
+        part = {name: group[0][name] for name in ("part", "at") if name in group[0]}
         line: dict[str, Any] = {"cell": cell, **part, **{key: group[0].get(key) for key in keys}}
         line |= {"variant": variant, "runs": len(group)}
         over = statistics(group, metrics)
@@ -163,6 +166,8 @@ def summarised(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Row]:
 def as_text(sweep: Sweep, rows: Sequence[Row], width: int) -> RenderableType:
     """The summary as a table for a terminal of so many columns."""
     metrics = metrics_of(rows)
+    if "S" in metrics:  # as a report lists them
+        metrics = [name for name in metrics if name not in EXTRA]
     main = next((name for name in ("H", "T1", *metrics) if name in metrics), "")
     goals = any(row.get(f"{PUBLISHED}{main}") is not None for row in rows)
     wide = width >= 100

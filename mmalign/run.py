@@ -60,6 +60,7 @@ def run(
     began = time.perf_counter()
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
+    source = source.with_word_of(views)
     folder = new_folder(out / recipe.name)
     (folder / "recipe.toml").write_text(tomli_w.dumps(recipe.table), encoding="utf-8")
     about = {"name": recipe.name, "folder": str(folder), "recipe": recipe.table}

@@ -9,7 +9,7 @@ from typing import Any
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.figure import Figure
 from mmalign.report import statistic
-from mmalign.results import PUBLISHED, Row, metrics_of
+from mmalign.results import PARTS, PUBLISHED, Row, metrics_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def series(figure: Figure, rows: Sequence[Row], numbers: bool = False) -> list[S
     that are not there.
     """
     known_metrics(figure, rows)
+    if "part" in figure.keys:  # a cell that stands in several parts is a point of each
+        rows = [{**row, "part": part} for row in rows for part in row["part"].split(PARTS)]
     found = []
     for metric in figure.y:
         hues = list(dict.fromkeys(row.get(figure.hue) for row in rows)) if figure.hue else [None]

@@ -110,7 +110,7 @@ MISTAKES = [
     "sweep.method.lr: a list of values was expected (got [])",
     "sweep.method.batch: each value once",
     "sweep.cells.a: a table was expected (got 3)",
-    "sweep.cells.b.without: a list of tables was expected (got 'loss')",
+    "sweep.cells.b.without: a list of names was expected (got 'loss')",
     "sweep: 'run.seeds' cannot be varied; sweep.seeds says it for all cells",
     "sweep.cells.c: 'head.seen' is in the grid too; say it once",
     "sweep.seeds: ",
@@ -179,3 +179,53 @@ def test_every_shipped_sweep_is_sound(name):
     recipe = read(name, REGISTRY)
     if recipe.sweep is not None:
         assert len(expand(recipe, REGISTRY).cells) > 1
+
+
+PARTS = """
+[sweep.cells.a]
+part = "first"
+at = 1
+"method.latent" = 2
+[sweep.cells.b]
+part = ["first", "second"]
+at = 2.5
+"method.latent" = 3
+[figure]
+kind = "lines"
+x = "at"
+hue = "part"
+"""
+
+
+def test_a_named_cell_says_the_parts_and_the_number_that_it_stands_at(tmp_path):
+    cells = planned(tmp_path, PARTS).cells
+    assert [(cell.part, cell.at) for cell in cells] == [
+        (("first",), 1),
+        (("first", "second"), 2.5),
+    ]
+    # They are no settings: the same run under other parts is the same cell.
+    other = planned(tmp_path, PARTS.replace("at = 1", "at = 7").replace('"first"', '"third"', 1))
+    assert [cell.folder for cell in other.cells] == [cell.folder for cell in cells]
+
+
+def test_a_figure_needs_the_part_and_number_of_every_cell(tmp_path):
+    without = PARTS.replace("at = 1\n", "").replace('part = "first"\n', "")
+    said = problems(tmp_path, without)
+    assert [line.partition(" does not vary")[0] for line in said] == [
+        "figure: 'at'",
+        "figure: 'part'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("at = true", "sweep.cells.a.at: a number"),
+        ('at = "x"', "sweep.cells.a.at: a number"),
+        ("part = 3", "sweep.cells.a.part: a list of names"),
+        ('part = [""]', "sweep.cells.a.part: a list of names"),
+    ],
+)
+def test_wrong_parts_and_numbers_are_refused(tmp_path, wrong, said):
+    text = f'[sweep.cells.a]\n{wrong}\n"method.latent" = 2\n'
+    assert any(line.startswith(said) for line in problems(tmp_path, text))

@@ -163,3 +163,15 @@ def test_what_the_rows_do_not_hold_is_named(tmp_path, fields, said):
 )
 def test_a_figure_that_makes_no_sense_is_refused(fields):
     assert build(Figure, fields, "figure")[0] is None
+
+
+def test_a_cell_of_several_parts_is_a_point_of_each():
+    made = [
+        {**row, "part": "one; other" if row["part"] == "da" else "other", "at": at}
+        for at, row in enumerate(rows(seeds=1))
+    ]
+    given = figure(kind="lines", x="at", hue="part")
+    found = {each.name: each for each in series(given, made, True)}
+    assert set(found) == {"one", "other"}
+    assert [point.at for point in found["other"].points] == [0, 1, 2, 3]
+    assert [point.at for point in found["one"].points] == [0, 1]
