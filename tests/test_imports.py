@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component", "board", "lock"},
+    {"types", "component", "board", "lock", "extras"},
     {"contracts", "rows", "report", "figure"},
     {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
     {"align", "plugins"},
@@ -28,9 +28,9 @@ LAYERS = (
     {"job"},
     {"workers", "cells"},
     {"results"},
-    {"series"},
+    {"series", "space"},
     {"drawing"},
-    {"sweep"},
+    {"sweep", "tune"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -56,6 +56,9 @@ PROGRAM = {
     "series",
     "drawing",
     "sweep",
+    "extras",
+    "space",
+    "tune",
     "cli",
 }
 
