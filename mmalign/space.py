@@ -8,9 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmalign.cells import digest, lay
+from mmalign.cells import digest
 from mmalign.component import build, component
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
+from mmalign.grid import lay
 from mmalign.plugins import Registry
 from mmalign.report import METRICS
 from mmalign.tables import EXPERIMENT, Reader, Recipe

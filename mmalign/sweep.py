@@ -205,9 +205,12 @@ def _happened(place: int, event: Event, queue: Queue, board: Board, table: Resul
 def _result(rows: Sequence[Row]) -> str:
     """A job's main number, and its time."""
     plain = [row for row in rows if not row["variant"]]
-    main = next(name for name in ("H", "T1", *results.metrics_of(plain)) if name in plain[0])
-    mean = sum(row[main] for row in plain) / len(plain)
-    return f"{main} = {100 * mean:.1f} %  ({plain[0]['seconds']:.0f} s)"
+    seconds = f"({rows[0]['seconds']:.0f} s)"
+    for main in ("H", "T1", *results.metrics_of(plain)):
+        values = [row[main] for row in plain if isinstance(row.get(main), float)]
+        if values:
+            return f"{main} = {100 * sum(values) / len(values):.1f} %  {seconds}"
+    return seconds
 
 
 def notes(tasks: Sequence[Task]) -> list[str]:

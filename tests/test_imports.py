@@ -18,7 +18,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component", "board", "lock", "extras"},
-    {"contracts", "rows", "report", "figure"},
+    {"contracts", "rows", "report", "figure", "grid"},
     {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
     {"align", "plugins"},
     {"train", "tables", "listing"},
@@ -29,7 +29,7 @@ LAYERS = (
     {"workers", "cells"},
     {"results"},
     {"series", "space"},
-    {"drawing"},
+    {"drawing", "search"},
     {"sweep", "tune"},
     {"cli"},
 )
@@ -57,7 +57,9 @@ PROGRAM = {
     "drawing",
     "sweep",
     "extras",
+    "grid",
     "space",
+    "search",
     "tune",
     "cli",
 }
