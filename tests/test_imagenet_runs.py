@@ -119,7 +119,7 @@ def test_it_is_well_above_chance_and_says_so(ran):
     assert found["U5"] > 6 * 5 * chance
     assert f"imagenet: U = {100 * found['U']:.1f} %" in ran[0]
     assert "as U, right among the best five" in ran[0]
-    assert "warning: reduced: 300 of these classes'" in ran[0].replace("\n", " ")
+    assert "warning: reduced: 300 of" in ran[0].replace("\n", " ")
 
 
 @pytest.mark.parametrize(("split", "count"), [("2-hops", 15), ("3-hops", 30)])
