@@ -58,8 +58,10 @@ class Cell:
         protocol = _less(table.get("protocol", {}), EVALUATES)
         if isinstance(protocol.get("mix"), Mapping):
             protocol["mix"] = _less(protocol["mix"], UNSEEN)
-        afterwards = getattr(self.recipe.method, "afterwards", ())
-        return digest({**table, "protocol": protocol, "method": _less(table["method"], afterwards)})
+        for kind in ("dataset", "method"):
+            afterwards = getattr(getattr(self.recipe, kind), "afterwards", ())
+            table[kind] = _less(table[kind], afterwards)
+        return digest({**table, "protocol": protocol})
 
     def value(self, key: str) -> Any:
         """What the cell's resolved recipe holds at a dotted key, or None."""

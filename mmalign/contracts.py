@@ -25,7 +25,11 @@ ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-spli
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Reads a data set. Raises MmalignError, naming file and key, for what is wrong."""
+    """Reads a data set. Raises MmalignError, naming file and key, for what is wrong.
+
+    A data set may name in ``afterwards`` those of its fields that change what is asked, and
+    no training row: as for a method, a sweep over them trains a representation once.
+    """
 
     name: ClassVar[str]
 
