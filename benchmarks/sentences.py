@@ -115,7 +115,8 @@ def main() -> None:
     head = ["", "seconds", "texts per second", "x one at a time"]
     text = (
         f"{len(texts)} texts, median (min-max) of {given.rounds} rounds\n"
-        f"{common.table(head, lines)}\nimporting and loading the model: {loading:.1f} s; largest difference {apart:.1e}"
+        f"{common.table(head, lines)}\n"
+        f"importing and loading the model: {loading:.1f} s; largest difference {apart:.1e}"
     )
     result = {"texts": len(texts), "loading": loading, "apart": apart, "figures": figures}
     common.finish(given, result, text)

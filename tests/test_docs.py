@@ -57,7 +57,7 @@ def test_other_code_runs_and_its_components_conform(
             assert hasattr(hooks, name)
 
 
-@pytest.mark.parametrize("page", ["writing-plugins.md", "hooks.md"])
+@pytest.mark.parametrize("page", ["writing-plugins.md", "hooks.md", "side-information.md"])
 def test_links_lead_somewhere(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
