@@ -93,7 +93,9 @@ def test_other_numbers_become_float32(tmp_path, kind):
 
 def test_a_missing_class_is_an_error_or_masked(tmp_path):
     path = npy(tmp_path / "e.npy", rows(), [*CLASSES[:-1], "U"])
-    with pytest.raises(MmalignError, match=r"nothing for the class 'u' .*missing = \"mask\""):
+    with pytest.raises(
+        MmalignError, match=r"nothing for the class 'u' .* row\); to go.*missing = \"mask\""
+    ):
         Sentences(file=path).view(source())
     view = Sentences(file=path, missing="mask").view(source())
     assert view.mask.tolist() == [True] * 5 + [False]
