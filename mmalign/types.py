@@ -168,12 +168,29 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Shots:
+    """The few samples of unseen classes that a few-shot problem gives away.
+
+    ``count`` of each class, ``labels`` is (rows,), ``views`` are the sample-level views of
+    these rows. ``draw`` says which draw they are: it alone decides, so that every method
+    gets the same ones. With ``in_representation`` they are among the training rows too.
+    """
+
+    count: int
+    draw: int
+    labels: Indices
+    views: Mapping[str, View]
+    in_representation: bool = False
+
+
+@dataclass(frozen=True)
 class Training:
     """What may be learnt from: nothing here stems from a row that is asked.
 
     ``labels`` is (rows,), an index into ``classes``. Sample-level views hold the training
-    rows alone, class-level views every class. ``seen`` are the classes of the training
-    rows, ``unseen`` those known from class-level views only.
+    rows alone, class-level views every class. ``seen`` are the classes that the data set
+    trains on, ``unseen`` those known from class-level views, and from ``shots`` where the
+    problem is a few-shot one.
     """
 
     classes: tuple[str, ...]
@@ -182,6 +199,7 @@ class Training:
     seen: Indices
     unseen: Indices
     validation_classes: Indices | None = None
+    shots: Shots | None = None
 
     @property
     def signature(self) -> Signature:
@@ -227,13 +245,14 @@ class Scaling:
             raise MmalignError(
                 f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
             )
-        values = (view.values - self.offset) * self.factor
+        # In place: a large data set has no room for one array a step.
+        values = view.values - self.offset
+        values *= self.factor
         if self.unit:
             length = np.linalg.norm(values, axis=1, keepdims=True)
-            values = values / np.maximum(length, np.finfo(np.float32).tiny)
-        return View(
-            np.where(view.mask[:, None], values, 0).astype(np.float32), view.level, view.mask
-        )
+            values /= np.maximum(length, np.finfo(np.float32).tiny)
+        values[~view.mask] = 0
+        return View(values, view.level, view.mask)
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,38 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component"},
+    {"types", "component", "board", "lock"},
+    {"answers", "figure"},
     {"contracts", "rows", "report"},
-    {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
-    {"align", "plugins"},
+    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
+    {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
     {"bundle"},
     {"run"},
+    {"job"},
+    {"workers", "cells"},
+    {"results"},
+    {"series"},
+    {"drawing"},
+    {"sweep"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
-LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
+LEARNING = {
+    "types",
+    "contracts",
+    "nets",
+    "losses",
+    "align",
+    "protocol",
+    "scaling",
+    "withheld",
+    "train",
+    "report",
+    "answers",
+}
 PROGRAM = {
     "hooks",
     "plugins",
@@ -40,6 +59,16 @@ PROGRAM = {
     "summary",
     "bundle",
     "run",
+    "board",
+    "lock",
+    "figure",
+    "job",
+    "workers",
+    "cells",
+    "results",
+    "series",
+    "drawing",
+    "sweep",
     "cli",
 }
 
