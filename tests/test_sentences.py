@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 import types
 from dataclasses import replace
@@ -92,7 +93,9 @@ def test_other_numbers_become_float32(tmp_path, kind):
 
 def test_a_missing_class_is_an_error_or_masked(tmp_path):
     path = npy(tmp_path / "e.npy", rows(), [*CLASSES[:-1], "U"])
-    with pytest.raises(MmalignError, match=r"nothing for the class 'u' .*missing = \"mask\""):
+    with pytest.raises(
+        MmalignError, match=r"nothing for the class 'u' .* row\); to go.*missing = \"mask\""
+    ):
         Sentences(file=path).view(source())
     view = Sentences(file=path, missing="mask").view(source())
     assert view.mask.tolist() == [True] * 5 + [False]
@@ -251,7 +254,8 @@ def test_texts_of_a_class_are_averaged_and_embedded_once(tmp_path, encoder):
     np.testing.assert_allclose(view.values[0], [6, 1, 1])
     np.testing.assert_allclose(view.values[1], [6, 5 / 3, 1], rtol=1e-6)
     assert encoder.asked == [["a bird", "a, quoted", "aaa"]]
-    assert view.notes == (f"3 texts embedded by '{Sentences().model}'",)
+    (note,) = view.notes
+    assert re.fullmatch(rf"3 texts embedded by '{Sentences().model}' \(.*: [0-9a-f]{{12}}\)", note)
     assert list(view.hashes) == ["t.csv"]
 
 
@@ -315,6 +319,19 @@ def test_a_model_in_a_folder_goes_by_its_files(tmp_path, encoder):
     (tmp_path / "moved" / "model.safetensors").write_bytes(b"two")
     Sentences(texts=texts, model=str(tmp_path / "moved")).view(source())
     assert len(encoder.asked) == 2
+
+
+def test_a_model_in_pickles_is_refused(tmp_path, encoder):
+    texts = table(tmp_path / "t.csv", [(name, "a") for name in CLASSES])
+    part = tmp_path / "model" / "2_Dense"
+    part.mkdir(parents=True)
+    (part.parent / "model.safetensors").write_bytes(b"one")
+    (part / "pytorch_model.bin").write_bytes(b"two")
+    made = Sentences(texts=texts, model=str(part.parent))
+    with pytest.raises(MmalignError, match=r"2_Dense.pytorch_model\.bin: weights as a pickle"):
+        made.view(source())
+    (part / "model.safetensors").write_bytes(b"two")
+    assert made.view(source()).mask.all()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Class names to vectors: names to words, words to vectors, and files that are wrong."""
 
 import gzip
+import hashlib
 import pickle
 import struct
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import SMALL, call, only, report_of
 from helpers import source
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from scipy.io import loadmat
 
 from mmalign import MmalignError, View
 from mmalign.component import build
+from mmalign.recipe import shipped
 from mmalign_word2vec.modality import Word2Vec
 from mmalign_word2vec.words import fold, halves, humps, pieces, readings, spellings
 
@@ -190,6 +193,20 @@ def test_a_recipe_is_read_strictly():
         "modality.words.aliases.a",
         "modality.words.format",
     ]
+
+
+def test_a_run_reports_the_words_without_a_vector_and_the_file(tmp_path):
+    glove(tmp_path / "v.txt", {"seen": [1, 2], "red": [3, 4]})
+    recipe = shipped()["quickstart"].read_text(encoding="utf-8")
+    words = '[modality.words]\nuse = "word2vec"\nfile = "v.txt"\naliases = { unseen = "red hue" }\n'
+    (tmp_path / "words.toml").write_text(f"{recipe}\n{words}")
+    done = call("run", "words.toml", *SMALL, "--seeds", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = report_of(only(tmp_path / "runs" / "words"))
+    assert "words: 3 of 12 words have no vector: hue (unseen 000)" in " ".join(report["notes"])
+    digest = hashlib.sha256((tmp_path / "v.txt").read_bytes()).hexdigest()
+    assert report["data"]["words/v.txt"] == digest
+    assert "words scaling unit" in report["reading"]
 
 
 def bytes_of(write, tmp_path):

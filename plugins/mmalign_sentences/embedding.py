@@ -20,6 +20,7 @@ from mmalign_sentences.naming import matched, some
 if TYPE_CHECKING:
     from mmalign_sentences.modality import Sentences
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 FORMAT = "mmalign sentences 1"  # goes into each key; another one leaves old files alone
 
 
@@ -29,15 +30,14 @@ def embedded(settings: Sentences, source: Source) -> View:
     distinct = sorted({text for row in texts for text in row})
     if not distinct:
         raise MmalignError(f"modality 'sentences': '{settings.texts}' has no text at all")
-    vectors, kept = vectors_of(distinct, settings)
+    vectors, said = vectors_of(distinct, settings)
     place = {text: row for row, text in enumerate(distinct)}
     mask = np.array([bool(row) for row in texts])
     values = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
     for row, several in enumerate(texts):
         if several:
             values[row] = vectors[[place[text] for text in several]].mean(axis=0)
-    said = f"{len(distinct)} texts embedded by '{settings.model}'"
-    return View(values, level, mask, (*notes, said, *kept), hashes)
+    return View(values, level, mask, (*notes, *said), hashes)
 
 
 def _texts(
@@ -79,15 +79,16 @@ def vectors_of(texts: Sequence[str], settings: Sentences) -> tuple[Floats, tuple
     key = hashlib.sha256(json.dumps([FORMAT, identity, list(texts)]).encode()).hexdigest()
     folder = (settings.cache or cache_folder()).expanduser() / "sentences"
     file = folder / f"{key}.safetensors"
+    said = f"{len(texts)} texts embedded by '{settings.model}' (model and texts: {key[:12]})"
     kept = load(file, len(texts))
     if kept is not None:
-        return kept, ()
+        return kept, (said,)
     vectors = encode(texts, settings)
     try:
         save(file, vectors)
     except OSError as error:
-        return vectors, (f"embeddings could not be kept in {folder}: {error.strerror}",)
-    return vectors, ()
+        return vectors, (said, f"embeddings could not be kept in {folder}: {error.strerror}")
+    return vectors, (said,)
 
 
 def encode(texts: Sequence[str], settings: Sentences) -> Floats:
@@ -105,14 +106,15 @@ def loaded_model(settings: Sentences) -> Any:
             "modality 'sentences': embedding texts needs the extra 'text':"
             f" pip install 'mmalign[text]' ({error})"
         ) from None
+    folder = Path(settings.model).expanduser()
+    refuse_pickles(folder)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        folder = Path(settings.model).expanduser()
         return SentenceTransformer(
             str(folder) if folder.is_dir() else settings.model,
             device=settings.device,
-            # Weights in pickles are not for us; safetensors hold numbers only.
+            # From the hub too: safetensors hold numbers only, pickles anything.
             model_kwargs={"use_safetensors": True},
         )
     # Hub, file formats and devices each raise their own; none is a bug of ours.
@@ -125,6 +127,16 @@ def loaded_model(settings: Sentences) -> Any:
     finally:
         if bar:
             logging.enable_progress_bar()
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise MmalignError where a part of a model has its weights as a pickle only."""
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if path.suffix in PICKLES and not any(path.parent.glob("*.safetensors")):
+            raise MmalignError(
+                f"{path}: weights as a pickle, which can run anything; where you trust the model,"
+                " convert it once: SentenceTransformer(FOLDER).save(NEW_FOLDER) writes safetensors"
+            )
 
 
 def in_batches(model: Any, texts: Sequence[str], settings: Sentences) -> Floats:
@@ -185,6 +197,6 @@ def save(file: Path, vectors: Floats) -> None:
             part.write(to_bytes({"embeddings": vectors}))
             part.close()
             Path(part.name).replace(file)
-        except OSError:
+        except BaseException:  # an interrupt too must leave nothing behind
             Path(part.name).unlink(missing_ok=True)
             raise

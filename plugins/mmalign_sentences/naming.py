@@ -54,10 +54,11 @@ def matched(
     lacking = [name for name, row in zip(wanted, rows, strict=True) if row < 0]
     strange = sorted(places.keys() - set(wanted))
     if lacking and missing == "error":
-        hint = did_you_mean(lacking[0], strange) if 0 < len(strange) <= 1000 else ""
+        hint = did_you_mean(lacking[0], strange)
+        hint = f"; {hint}" if hint.startswith("did") else ""  # a list of all names helps nobody
         raise MmalignError(
             f"{where}: nothing for the {level} '{lacking[0]}' of data set '{source.name}'"
-            f" ({len(lacking)} {PLURAL[level]} in all lack a row){hint and f'; {hint}'}; to go"
+            f" ({len(lacking)} {PLURAL[level]} in all lack a row){hint}; to go"
             ' without them set missing = "mask"'
         )
     notes = []
