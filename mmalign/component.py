@@ -140,10 +140,14 @@ def describe(cls: type) -> list[tuple[str, str, str, str]]:
     rows = []
     for field in dataclasses.fields(cls):
         default = _default(field)
-        shown = "required" if default is dataclasses.MISSING else json.dumps(plain(default))
+        shown = "required" if default is dataclasses.MISSING else _shown(default)
         kind = _type_name(hints[field.name])
         rows.append((field.name, kind, shown, meanings.get(field.name, "")))
     return rows
+
+
+def _shown(default: Any) -> str:
+    return "none" if default is None else json.dumps(plain(default))
 
 
 def _type_name(hint: Any) -> str:
