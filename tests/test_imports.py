@@ -19,7 +19,8 @@ LAYERS = (
     {"errors", "progress"},
     {"types", "component"},
     {"contracts", "rows", "report"},
-    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
+    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
+    | {"sources", "linear"},
     {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
@@ -39,7 +40,7 @@ LEARNING = {
     "scaling",
     "withheld",
     "train",
-} | {"report"}
+} | {"report", "sources", "linear"}
 PROGRAM = {
     "hooks",
     "plugins",
