@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from mmalign.types import Signature as Signature
     from mmalign.types import Source as Source
     from mmalign.types import Splits as Splits
+    from mmalign.types import Texts as Texts
     from mmalign.types import Training as Training
     from mmalign.types import View as View
     from mmalign.withheld import Mix as Mix
@@ -110,7 +111,8 @@ _HOMES = {
     "train": ("train_aligner",),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
-        *("Scaling", "Session", "Shots", "Signature", "Source", "Splits", "Training", "View"),
+        *("Scaling", "Session", "Shots", "Signature", "Source", "Splits", "Texts", "Training"),
+        "View",
     ),
     "withheld": ("Mix",),
 }

@@ -248,7 +248,11 @@ class Variant(Protocol):
 
 @runtime_checkable
 class Method(Protocol):
-    """Learns to score rows over classes. The training loop lives behind ``fit``."""
+    """Learns to score rows over classes. The training loop lives behind ``fit``.
+
+    A method may name in ``afterwards`` those of its fields that change nothing about the
+    representation that ``session.reuse`` keeps: a sweep trains it once for all their values.
+    """
 
     name: ClassVar[str]
 

@@ -21,6 +21,12 @@ class Linear:
     bias: Float[Tensor, " classes"]
     classes: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        # The last bits of a product depend on how its factors lie in memory, and tensors
+        # come back from a file contiguous.
+        object.__setattr__(self, "weight", self.weight.contiguous())
+        object.__setattr__(self, "bias", self.bias.contiguous())
+
     def scores(
         self, z: Float[Tensor, "rows latent"], classes: Sequence[int]
     ) -> Float[Tensor, "rows wanted"]:
@@ -39,10 +45,7 @@ class Linear:
 
     def state(self, part: str) -> dict[str, Tensor]:
         """Weight and bias, by names that open with ``part``."""
-        return {
-            f"{part}.weight": self.weight.contiguous(),
-            f"{part}.bias": self.bias.contiguous(),
-        }
+        return {f"{part}.weight": self.weight, f"{part}.bias": self.bias}
 
     @staticmethod
     def restore(state: Mapping[str, Tensor], part: str, classes: tuple[int, ...]) -> Linear:
@@ -51,10 +54,10 @@ class Linear:
         Raises MmalignError where they are missing, or of other shapes.
         """
         weight, bias = state.get(f"{part}.weight"), state.get(f"{part}.bias")
-        if weight is not None and bias is not None and weight.ndim == 2 and bias.ndim == 1:
-            if len(classes) == len(bias) == weight.shape[1]:
-                return Linear(weight, bias, classes)
-        raise MmalignError(f"the head's tensors '{part}' do not fit {len(classes)} classes")
+        columns = (len(classes),)
+        if weight is None or bias is None or not bias.shape == weight.shape[1:] == columns:
+            raise MmalignError(f"the head's tensors '{part}' do not fit {len(classes)} classes")
+        return Linear(weight, bias, classes)
 
 
 @dataclass(frozen=True)

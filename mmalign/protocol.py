@@ -52,12 +52,13 @@ def pose(
     """Cut a data set into what may be learnt from and what is asked.
 
     Every scaling is fitted on the training rows of this problem alone. ``draw`` says
-    which draw of the shots is given away. Raises MmalignError for a split without rows,
-    for a class with too few samples to give shots away, and for a mix of modalities that
-    are not there.
+    which draw of the shots is given away. A data set may ask of unseen classes only, as
+    ImageNet's does. Raises MmalignError where no row trains, or none of an unseen class is
+    asked, for a class with too few samples to give shots away, and for a mix of modalities
+    that are not there.
     """
     splits = source.splits
-    for name in ("train", "test_seen", "test_unseen"):
+    for name in ("train", "test_unseen"):
         if len(getattr(splits, name)) == 0:
             raise MmalignError(f"data set '{source.name}': the split '{name}' has no rows")
     unseen = np.unique(source.labels[splits.test_unseen])

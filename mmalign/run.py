@@ -20,14 +20,15 @@ from rich.console import Console
 
 import mmalign
 from mmalign import bundle, summary
+from mmalign.answers import Answers, read_parts
 from mmalign.contracts import Fitted, Variant
 from mmalign.errors import MmalignError
 from mmalign.plugins import Registry
-from mmalign.progress import RunProgress
+from mmalign.progress import Progressing, RunProgress
 from mmalign.protocol import pose
 from mmalign.recipe import Recipe
-from mmalign.report import Measures, Report, measure
-from mmalign.types import Problem, Question, Session, Source, View
+from mmalign.report import Measures, Report, judge
+from mmalign.types import Floats, Indices, Problem, Question, Session, Source, View
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ def run(
     console: Console,
     out: Path = Path("runs"),
     reuse: Path | None = None,
+    progressing: Progressing | None = None,
 ) -> Outcome:
     """Load, pose, fit and measure once per seed; write the report and the first seed's model.
 
     ``reuse`` is a folder where fitted representations are kept and found again.
+    ``progressing`` is told of every epoch instead of the console.
     """
     device = checked_device(recipe.run.device)
     if reuse is not None:
@@ -57,6 +60,7 @@ def run(
     began = time.perf_counter()
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
+    source = source.with_word_of(views)
     folder = new_folder(out / recipe.name)
     (folder / "recipe.toml").write_text(tomli_w.dumps(recipe.table), encoding="utf-8")
     about = {"name": recipe.name, "folder": str(folder), "recipe": recipe.table}
@@ -65,7 +69,7 @@ def run(
     done: list[Answer] = []
     planned = [(seed, draw) for seed in recipe.seeds for draw in recipe.draws]
     with (
-        RunProgress(console) as progress,
+        progressing or RunProgress(console) as progress,
         (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
         kept_fits(reuse, needed=len(recipe.draws) > 1) as fits,
     ):
@@ -119,12 +123,24 @@ def answer(
 
 
 def measured_by(scorer: Variant, question: Question) -> Measures:
-    """Ask for the rows' scores over all classes, and of unseen classes' over these alone."""
-    scores = scorer.scores(question.views, question.search.tolist())
-    asked = np.flatnonzero(np.isin(question.labels, question.unseen))
-    rows = {name: view.take(asked) for name, view in question.views.items()}
-    alone = scorer.scores(rows, question.unseen.tolist())
-    return measure(scores, question, alone)
+    """Measure a question's rows over all classes, and those of unseen ones over these alone."""
+    unseen = np.flatnonzero(np.isin(question.labels, question.unseen))
+    alone = answers_of(scorer, question, unseen, question.unseen)
+    everything = answers_of(scorer, question, np.arange(len(question.labels)), question.search)
+    return judge(everything, question, alone)
+
+
+def answers_of(scorer: Variant, question: Question, rows: Indices, search: Indices) -> Answers:
+    """What these rows of a question are answered among these classes.
+
+    Part by part, since all scores at once may be more than the memory holds.
+    """
+
+    def scores(part: Indices) -> Floats:
+        views = {name: view.take(rows[part]) for name, view in question.views.items()}
+        return scorer.scores(views, search.tolist())
+
+    return read_parts(scores, question.labels[rows], search, question.seen)
 
 
 @contextmanager

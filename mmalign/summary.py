@@ -17,9 +17,14 @@ MEANINGS = {
     "H": "harmonic mean of S and U",
     "T1": "unseen classes, only they searched",
     "AUSUC": "area under the seen-unseen curve",
+    "U5": "as U, right among the best five",
+    "U_rows": "as U, every row counting alike",
+    "U5_rows": "as U5, every row counting alike",
 }
 # T1 searches unseen classes alone and AUSUC goes over every bias: no bias changes them.
 STACKABLE = ("S", "U", "H")
+# Said in report.json always, elsewhere only where there is no S to read first.
+EXTRA = ("U5", "U_rows", "U5_rows")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def as_text(report: Report) -> RenderableType:
         table.add_column("difference", justify="right")
     table.add_column("", style="dim")
     compared = any(value is not None for value in published.values())
-    rows = [(name, each, published[name], MEANINGS[name]) for name, each in report.summary.items()]
+    rows = [(name, each, published[name], MEANINGS[name]) for name, each in listed(report).items()]
     for variant, measures in report.variants.items():
         rows += [
             (name, each, None, f"with {variant}")
@@ -99,7 +104,7 @@ def as_text(report: Report) -> RenderableType:
         ]
     for name, each, goal, meaning in rows:
         cells: list[RenderableType] = [
-            Text(name, style="bold" if name == "H" else ""),
+            Text(name, style="bold" if name == headline(report) else ""),
             percent(each),
         ]
         if len(report.seeds) > 1:
@@ -115,9 +120,20 @@ def as_text(report: Report) -> RenderableType:
     return Group(*lines, Text(str(report.context.get("reading", "")), style="dim"))
 
 
+def listed(report: Report) -> dict[str, Statistic]:
+    """The metrics that a reader is shown first."""
+    brief = "S" in report.summary
+    return {k: each for k, each in report.summary.items() if not (brief and k in EXTRA)}
+
+
+def headline(report: Report) -> str:
+    """The metric that sums the report up: H, or U where no seen class is asked, or T1."""
+    return next(name for name in ("H", "U", "T1") if name in report.summary)
+
+
 def sentence(report: Report) -> str:
     """The result in one sentence."""
-    name = "H" if "H" in report.summary else "T1"
+    name = headline(report)
     several = sorted(set(report.seeds))
     seeds = f"{len(several)} seeds" if len(several) > 1 else f"seed {several[0]}"
     draws = {draw for draw in report.draws if draw is not None}
@@ -163,7 +179,7 @@ def card(report: Report, seed: int) -> str:
     """A model card: what the model is, how it scored, how to use it, and its limits."""
     context: Mapping[str, Any] = report.context
     rows = "\n".join(
-        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in report.summary.items()
+        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in listed(report).items()
     )
     notes = "".join(f"\n> **Warning.** {note}\n" for note in report.notes)
     hashes = "\n".join(f"- `{name}`: `{value}`" for name, value in context["data"].items())

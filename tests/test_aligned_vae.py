@@ -23,9 +23,10 @@ from mmalign import (
     sample,
 )
 from mmalign.contracts import Weighted
-from mmalign_aligned_vae.fitting import encode
+from mmalign_aligned_vae.fitting import encode, represent
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
+from mmalign_aligned_vae.posteriors import posteriors
 from mmalign_gzsl.softmax import Softmax
 
 CLASSES = (0, 1, 2, 3, 4, 5)
@@ -197,6 +198,34 @@ def test_rows_and_classes_that_lack_the_modality_give_no_latents():
     assert labels.tolist() == [5, 5]
     empty, none = latents.draw(("attributes",), (4,), 2, "p")
     assert (empty.shape, len(none)) == ((0, 4), 0)
+
+
+@pytest.mark.parametrize("part", [1, 3, 5, 100])
+def test_posteriors_in_parts_are_those_of_all_rows_at_once(part):
+    given = training()
+    aligner, view = drawer(given).aligner, given.views["image"]
+    rows = np.array([7, 7, 0, 39, 7, 2, 0])
+    found = posteriors(aligner, "image", view, rows, "cpu", part)
+    expected = aligner.encode("image", torch.from_numpy(view.values[rows]))
+    for name in ("mean", "logvar"):
+        # Products of other sizes add up in another order: a few float32 steps.
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_kept_representation_is_found_again_whatever_classes_are_unseen(tmp_path):
+    given = training()
+    session = Session(0, reuse=tmp_path)
+    views = given.views | {"attributes": View(given.views["attributes"].values.copy(), "class")}
+    views["attributes"].values[list(UNSEEN)] += 1
+    other = replace(given, views=views, unseen=given.unseen[:1])
+    for each in (given, other):
+        represent(method(), each, parts(), session, "representation")
+    assert len(list(tmp_path.iterdir())) == 1
+    views["attributes"].values[0] += 1
+    represent(method(), other, parts(), session, "representation")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_rows_are_encoded_by_what_they_have():

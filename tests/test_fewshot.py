@@ -43,7 +43,10 @@ def test_shots_leave_the_question_and_join_what_may_be_learnt_from(shots):
 
 def test_labels_of_shots_and_of_what_is_left_stay_with_their_rows():
     given = source(VALIDATION)
-    label = {row.tobytes(): int(y) for row, y in zip(given.arrays["image"].values, given.labels)}
+    label = {
+        row.tobytes(): int(y)
+        for row, y in zip(given.arrays["image"].values, given.labels, strict=True)
+    }
     after = posed(given, shots=2)
     for part in (after.training.shots, after.question):
         for row, y in zip(part.views["image"].values, part.labels, strict=True):

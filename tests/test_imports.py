@@ -17,7 +17,8 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component"},
+    {"types", "component", "board", "lock"},
+    {"answers", "figure"},
     {"contracts", "rows", "report"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear"},
@@ -26,6 +27,12 @@ LAYERS = (
     {"recipe"},
     {"bundle"},
     {"run"},
+    {"job"},
+    {"workers", "cells"},
+    {"results"},
+    {"series"},
+    {"drawing"},
+    {"sweep"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -40,7 +47,11 @@ LEARNING = {
     "scaling",
     "withheld",
     "train",
-} | {"report", "sources", "linear"}
+    "report",
+    "answers",
+    "sources",
+    "linear",
+}
 PROGRAM = {
     "hooks",
     "plugins",
@@ -51,6 +62,16 @@ PROGRAM = {
     "summary",
     "bundle",
     "run",
+    "board",
+    "lock",
+    "figure",
+    "job",
+    "workers",
+    "cells",
+    "results",
+    "series",
+    "drawing",
+    "sweep",
     "cli",
 }
 

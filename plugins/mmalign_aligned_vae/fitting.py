@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 STACKED = "calibrated stacking"
 ROWS = 4096  # encoded at a time
-AFTERWARDS = ("fusion", "stacking")  # settings of the method that no representation depends on
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ def _kept(
         return None
     digest = hashlib.sha256()
     for said in (
-        {key: value for key, value in vars(method).items() if key not in AFTERWARDS},
+        {key: value for key, value in vars(method).items() if key not in method.afterwards},
         dict(parts.losses),
         session.seed,
         session.device,
@@ -248,6 +247,8 @@ def _kept(
         digest.update(repr(said).encode())
     for name in sorted(parts.modalities):
         view = training.views[name]
+        if view.level == "class":  # those that no training row has do not enter
+            view = view.take(np.unique(training.labels))
         modality = parts.modalities[name]
         digest.update(repr((name, modality.hidden, modality.reconstruction, view.level)).encode())
         digest.update(view.values.tobytes() + view.mask.tobytes())

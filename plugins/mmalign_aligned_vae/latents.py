@@ -24,6 +24,7 @@ from mmalign import (
     did_you_mean,
     sample,
 )
+from mmalign_aligned_vae.posteriors import posteriors
 
 Rows = Literal["training", "shots"]
 
@@ -91,10 +92,10 @@ class Drawer:
             taken, of_class = _repeated(of_name, classes, counts)
             if not len(taken):
                 continue
-            x = torch.from_numpy(self._view(name, rows).values[taken]).to(device)
+            found = posteriors(self.aligner, name, self._view(name, rows), taken, device)
             purposes = [purpose, "shots", name] if rows == "shots" else [purpose, name]
             generator = self.session.generator(".".join(purposes), device)
-            drawn.append(sample(self.aligner.encode(name, x), generator, self.noise, self.scale))
+            drawn.append(sample(found, generator, self.noise, self.scale))
             labels.append(torch.from_numpy(of_class).to(device))
         return torch.cat(drawn), torch.cat(labels)
 

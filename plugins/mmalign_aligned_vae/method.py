@@ -27,6 +27,8 @@ class AlignedVAE:
     """
 
     name: ClassVar[str] = "aligned-vae"
+    # Settings that no representation depends on: fits that differ in them alone are shared.
+    afterwards: ClassVar[tuple[str, ...]] = ("fusion", "stacking")
     latent: int = Field(default=64, ge=1)
     """Dimensions of the latent space."""
     epochs: int = Field(default=100, ge=1)
