@@ -66,7 +66,8 @@ def whitened(
     factor, failed = torch.linalg.cholesky_ex(shrunk)
     # Rounding can hide a direction without spread: its pivot is then as small as rounding.
     least = factor.diagonal().square().min()
-    if failed or not least > 1e-12 * size:
+    spread = size > 1e-15 * z.double().square().mean()
+    if failed or not (spread and least > 1e-12 * size):
         raise MmalignError(
             "the head 'prototype' cannot invert the covariance within classes: some direction"
             f" has no spread; raise head.shrinkage (it is {head.shrinkage:g}), or draw more"

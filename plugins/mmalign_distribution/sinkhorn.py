@@ -23,7 +23,7 @@ class Sinkhorn:
     """Sinkhorn divergence between two batches of posteriors, by GeomLoss (the extra ``ot``).
 
     ``S = OT(P, Q) - OT(P, P) / 2 - OT(Q, Q) / 2`` with ``OT(P, Q) = min over plans T of
-    <T, C> + e KL(T | a b)`` (Feydy et al. 2019, eqs. 1 and 3): symmetric, never negative, and
+    <T, C> + e KL(T | a b)`` (Feydy et al. 2019): symmetric, never negative, and
     zero for equal clouds alone. The cost of moving one posterior to another is their squared
     2-Wasserstein distance, ``|mean_p - mean_q|^2 + |std_p - std_q|^2``, so S is in squared
     units of the latent space. Every row weighs the same; which row is which is not used.
