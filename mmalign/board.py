@@ -18,7 +18,7 @@ class Board:
     def __init__(self, console: Console, workers: int, total: int, done: int) -> None:
         self.console = console
         self.total, self.done, self.before = total, done, done
-        self.began = self.spoke = time.monotonic()
+        self.began = self.spoke = self.last = time.monotonic()
         self.doing: dict[int, str] = {}
         self.bar: Progress | None = None
         self.tasks: dict[int, TaskID] = {}
@@ -48,7 +48,9 @@ class Board:
         now, left = self.done - self.before, self.total - self.done
         said = f"{self.done}/{self.total} jobs"
         if now and left:
-            said += f", {duration((time.monotonic() - self.began) / now * left)} left"
+            pace = (self.last - self.began) / now
+            rest = pace * left - (time.monotonic() - self.last)
+            said += f", {duration(max(0.0, rest))} left"
         return said
 
     def began_job(self, place: int, title: str) -> None:
@@ -67,6 +69,7 @@ class Board:
         """A worker's job has ended; ``said`` is how."""
         title = self.doing.pop(place)
         self.done += 1
+        self.last = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.tasks[place], visible=False)
             self.bar.update(self.whole, completed=self.done, description=self.standing())
@@ -82,7 +85,9 @@ class Board:
 
     def tick(self) -> None:
         """Time has gone by: say that all is well, where nothing else said so."""
-        if self.bar is None and time.monotonic() - self.spoke >= EVERY:
+        if self.bar is not None:
+            self.bar.update(self.whole, description=self.standing())
+        elif time.monotonic() - self.spoke >= EVERY:
             self._print(f"{self.standing()}; at work: {'; '.join(self.doing.values())}")
 
     def _print(self, line: str) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmalign.component import build
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
+from mmalign.grid import FIXED, combinations, drop, lay, read_grid, read_named, refuse_fixed
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe, RunSettings
 
-# Of a [sweep] these are no keys of the recipe.
-OWN = ("seeds", "cells", "models")
-# What a sweep may not change: its own tables, and what it says in another way.
-FIXED = ("sweep", "figure", "tune", "run.seeds")
 # Of [protocol], what changes the question only, and of [protocol.mix]: cells that differ in
 # nothing else share a representation.
 EVALUATES, UNSEEN = ("search", "shots", "draws"), ("unseen",)
@@ -62,8 +58,10 @@ class Cell:
         protocol = _less(table.get("protocol", {}), EVALUATES)
         if isinstance(protocol.get("mix"), Mapping):
             protocol["mix"] = _less(protocol["mix"], UNSEEN)
-        afterwards = getattr(self.recipe.method, "afterwards", ())
-        return digest({**table, "protocol": protocol, "method": _less(table["method"], afterwards)})
+        for kind in ("dataset", "method"):
+            afterwards = getattr(getattr(self.recipe, kind), "afterwards", ())
+            table[kind] = _less(table[kind], afterwards)
+        return digest({**table, "protocol": protocol})
 
     def value(self, key: str) -> Any:
         """What the cell's resolved recipe holds at a dotted key, or None."""
@@ -73,16 +71,6 @@ class Cell:
                 return None
             here = here[step]
         return here
-
-
-@dataclass(frozen=True)
-class Named:
-    """What a [sweep.cells.NAME] says: tables left out, keys set, its parts and its number."""
-
-    without: tuple[str, ...] = ()
-    sets: Mapping[str, Any] = field(default_factory=dict)
-    part: tuple[str, ...] = ()
-    at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +96,12 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     """The cells of a recipe's [sweep]. Raises RecipeError with every mistake of every cell."""
     given = recipe.sweep or {}
     problems: list[str] = []
-    grid = _grid(given, problems)
-    named = _named(given, problems)
+    grid = read_grid(given, problems)
+    named = read_named(given, problems)
     if not grid and not named and not problems:
         problems.append("sweep: nothing varies; give a key a list of values, or name cells")
     set_by_name = [key for each in named.values() for key in each.sets]
-    _refuse_fixed([*grid, *set_by_name], problems)
+    refuse_fixed([*grid, *set_by_name], problems)
     for name, each in named.items():
         problems += [
             f"sweep.cells.{name}: '{key}' is in the grid too; say it once"
@@ -127,7 +115,7 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     if problems:
         raise RecipeError(recipe.name, problems)
     cells = []
-    for own, name, each in _combinations(grid, named):
+    for own, name, each in combinations(grid, named):
         cell = _cell(name, recipe, registry, each.without, each.sets, problems)
         part = each.part or ((own,) if grid and own else ())
         cells += [replace(cell, part=part, at=each.at)] if cell is not None else []
@@ -153,105 +141,6 @@ def _figure(recipe: Recipe, keys: Sequence[str], cells: Sequence[Cell]) -> list[
     ]
 
 
-def flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys with their values: a key that is written with a dot ends the path.
-
-    ``"loss.cross.weight" = { to = 1.0 }`` is one value, ``[loss.cross] weight = 1.0`` in
-    nested tables is the value ``1.0`` of the same key.
-    """
-    for key, value in table.items():
-        whole = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping) and "." not in key:
-            yield from flat(value, whole)
-        else:
-            yield whole, value
-
-
-def _grid(given: Mapping[str, Any], problems: list[str]) -> dict[str, list[Any]]:
-    grid = {}
-    for key, values in flat({k: v for k, v in given.items() if k not in OWN}):
-        if not isinstance(values, list) or not values:
-            problems.append(f"sweep.{key}: a list of values was expected (got {values!r})")
-        elif any(value in values[:place] for place, value in enumerate(values)):
-            problems.append(f"sweep.{key}: each value once")
-        else:
-            grid[key] = values
-    return grid
-
-
-def _named(given: Mapping[str, Any], problems: list[str]) -> dict[str, Named]:
-    """What each named cell says."""
-    cells = given.get("cells", {})
-    if not isinstance(cells, Mapping) or ("cells" in given and not cells):
-        problems.append("sweep.cells: tables [sweep.cells.NAME] were expected")
-        return {}
-    named = {}
-    for name, table in cells.items():
-        path = f"sweep.cells.{name}"
-        if not isinstance(table, Mapping):
-            problems.append(f"{path}: a table was expected (got {table!r})")
-            continue
-        without, part = table.get("without", []), table.get("part", [])
-        part = [part] if isinstance(part, str) else part
-        for key, value in (("without", without), ("part", part)):
-            if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-                problems.append(f"{path}.{key}: a list of names was expected (got {value!r})")
-        at = table.get("at")
-        if at is not None and (isinstance(at, bool) or not isinstance(at, (int, float))):
-            problems.append(f"{path}.at: a number was expected (got {at!r})")
-        sets = dict(flat({k: v for k, v in table.items() if k not in ("without", "part", "at")}))
-        if isinstance(without, list) and isinstance(part, list):
-            named[name] = Named(tuple(without), sets, tuple(part), at)
-    return named
-
-
-def _refuse_fixed(keys: Sequence[str], problems: list[str]) -> None:
-    for key in dict.fromkeys(keys):
-        if any(key == fixed or key.startswith(f"{fixed}.") for fixed in FIXED):
-            instead = "; sweep.seeds says it for all cells" if key == "run.seeds" else ""
-            problems.append(f"sweep: '{key}' cannot be varied{instead}")
-
-
-def _seeds(given: Any, problems: list[str]) -> tuple[int, ...]:
-    made, wrong = build(RunSettings, {"seeds": given}, "sweep")
-    problems += wrong
-    if made is None:
-        return ()
-    return tuple(range(made.seeds)) if isinstance(made.seeds, int) else made.seeds
-
-
-def _combinations(
-    grid: Mapping[str, list[Any]], named: Mapping[str, Named]
-) -> Iterator[tuple[str, str, Named]]:
-    """Every named cell with every point of the grid: its own name, both names, what is set."""
-    short = _short(list(grid))
-    for name, each in (named or {"": Named()}).items():
-        for values in itertools.product(*grid.values()):
-            point = dict(zip(grid, values, strict=True))
-            words = [name] if name else []
-            words += [f"{short[key]}={_word(value)}" for key, value in point.items()]
-            yield name, ", ".join(words), replace(each, sets={**each.sets, **point})
-
-
-def _short(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key's shortest end that no other key has."""
-    short = {}
-    for key in keys:
-        steps = key.split(".")
-        ends = [".".join(steps[-count:]) for count in range(1, len(steps) + 1)]
-        others = [f".{other}" for other in keys if other != key]
-        short[key] = next((e for e in ends if not any(o.endswith(f".{e}") for o in others)), key)
-    return short
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{key} {_word(each)}" for key, each in value.items())
-    if isinstance(value, list):
-        return "x".join(map(_word, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _cell(
     name: str,
     base: Recipe,
@@ -263,7 +152,7 @@ def _cell(
     """One cell; what is wrong with it goes to ``problems``, under its name."""
     table = {k: deepcopy(v) for k, v in base.given.items() if k not in FIXED}
     mine = [
-        f"without '{path}': there is no such table" for path in without if not _drop(table, path)
+        f"without '{path}': there is no such table" for path in without if not drop(table, path)
     ]
     for key, value in sets.items():
         try:
@@ -277,23 +166,12 @@ def _cell(
     return None if mine or recipe is None else Cell(name, sets, recipe)
 
 
-def lay(table: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value at a dotted key. Raises MmalignError where the path meets no table."""
-    *path, last = key.split(".")
-    for step in path:
-        table = table.setdefault(step, {})
-        if not isinstance(table, dict):
-            raise MmalignError(f"{key}: '{step}' is no table")
-    table[last] = value
-
-
-def _drop(table: dict[str, Any], key: str) -> bool:
-    *path, last = key.split(".")
-    for step in path:
-        table = table.get(step, {})
-        if not isinstance(table, dict):
-            return False
-    return table.pop(last, None) is not None
+def _seeds(given: Any, problems: list[str]) -> tuple[int, ...]:
+    made, wrong = build(RunSettings, {"seeds": given}, "sweep")
+    problems += wrong
+    if made is None:
+        return ()
+    return tuple(range(made.seeds)) if isinstance(made.seeds, int) else made.seeds
 
 
 def _repeated(cells: Sequence[Cell]) -> list[str]:

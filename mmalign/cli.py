@@ -109,6 +109,40 @@ def run(
 
 
 @app.command()
+def tune(
+    recipe: RecipeName,
+    settings: Settings = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many in all, with those of earlier calls.")
+    ] = 50,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Begin no trial after so many seconds.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per CPU by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
+    reuse: Annotated[
+        Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
+    ] = None,
+) -> None:
+    """Search a recipe's [tune] on the validation protocol; writes the best recipe."""
+    from mmalign.plugins import discover
+    from mmalign.recipe import read
+    from mmalign.space import read_space
+
+    registry = discover()
+    space = read_space(read(recipe, registry, settings or ()), registry)
+    from mmalign.extras import need
+    from mmalign.tune import tune as search
+
+    need("sweep", "optuna")
+    console, workers = _console(), workers or _processors()
+    folder = search(space, registry, console, trials, out, reuse, workers, timeout)
+    console.print(f"\nbest recipe: {folder / 'best.toml'}", soft_wrap=True)
+
+
+@app.command()
 def check(
     recipes: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE]...", help="All shipped ones by default.")
@@ -119,6 +153,7 @@ def check(
     from mmalign.cells import expand
     from mmalign.plugins import discover
     from mmalign.recipe import read, shipped
+    from mmalign.space import read_space
 
     registry, wrong = discover(), 0
     names = recipes or list(shipped())
@@ -127,6 +162,8 @@ def check(
             checked = read(name, registry, settings or ())
             if checked.sweep is not None:
                 expand(checked, registry)
+            if checked.tune is not None:
+                read_space(checked, registry)
             print(f"ok     {name}")
         except MmalignError as error:
             wrong += 1

@@ -26,7 +26,11 @@ ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-spli
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Reads a data set. Raises MmalignError, naming file and key, for what is wrong."""
+    """Reads a data set. Raises MmalignError, naming file and key, for what is wrong.
+
+    A data set may name in ``afterwards`` those of its fields that change what is asked, and
+    no training row: as for a method, a sweep over them trains a representation once.
+    """
 
     name: ClassVar[str]
 
@@ -133,7 +137,8 @@ class Latents(Protocol):
     ) -> tuple[Float[Tensor, "rows latent"], Tensor]:
         """``count`` latents of each class, and their class indices (rows,).
 
-        They are shared out equally among those of the modalities that a class has. From a
+        They are shared out equally among those of the modalities that a class has; a name
+        such as "attributes+sentences" is one of them, the product of both posteriors. From a
         sample-level modality the first rows of the class are taken, repeated when there
         are too few, from a class-level one the class's own row. ``rows`` says whether
         samples are the training's or the shots. A class that has none of the modalities

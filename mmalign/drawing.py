@@ -170,6 +170,10 @@ def _named(axes: Axes, figure: Figure, places: Sequence[str]) -> None:
     if max(len(word) for name in names for word in name.split()) <= room:
         wrapped = ["\n".join(wrap(name, room)) for name in names]
         axes.set_xticks(range(len(places)), wrapped, linespacing=1.1)
+        if not any("\n" in name for name in wrapped):  # letters on one line, tails or not
+            axes.tick_params(axis="x", pad=9)
+            for text in axes.get_xticklabels():
+                text.set_verticalalignment("baseline")
         return
     axes.set_xticks(range(len(places)), names, rotation=35, ha="right", rotation_mode="anchor")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from mmalign import results
 from mmalign.board import Board
 from mmalign.cells import Cell, Sweep
 from mmalign.errors import MmalignError
+from mmalign.extras import need
 from mmalign.job import Done, Job, finished
 from mmalign.lock import locked
 from mmalign.recipe import Recipe
@@ -92,7 +92,7 @@ def sweep(
 
     Raises MmalignError when a job failed, after all the others were done.
     """
-    need(("pyarrow", *(["matplotlib"] if recipe.figure else [])))
+    need("sweep", "pyarrow", *(["matplotlib"] if recipe.figure else []))
     folder = out / recipe.name / "sweep"
     with locked(folder, "sweep"):
         tasks = planned_tasks(recipe, planned, folder, reuse)
@@ -110,16 +110,6 @@ def sweep(
             console.print(Text(f"warning: {note}", style="yellow"), soft_wrap=True)
         _refuse_failed(tasks)
     return folder
-
-
-def need(modules: Sequence[str]) -> None:
-    """Raises MmalignError when a module of the extra 'sweep' is missing."""
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise MmalignError(
-            f"{' and '.join(missing)} not installed; a sweep needs the extra 'sweep':"
-            " pip install 'mmalign[sweep]'"
-        )
 
 
 def planned_tasks(recipe: Recipe, planned: Sweep, folder: Path, reuse: Path | None) -> list[Task]:
@@ -215,9 +205,12 @@ def _happened(place: int, event: Event, queue: Queue, board: Board, table: Resul
 def _result(rows: Sequence[Row]) -> str:
     """A job's main number, and its time."""
     plain = [row for row in rows if not row["variant"]]
-    main = next(name for name in ("H", "T1", *results.metrics_of(plain)) if name in plain[0])
-    mean = sum(row[main] for row in plain) / len(plain)
-    return f"{main} = {100 * mean:.1f} %  ({plain[0]['seconds']:.0f} s)"
+    seconds = f"({rows[0]['seconds']:.0f} s)"
+    for main in ("H", "T1", *results.metrics_of(plain)):
+        values = [row[main] for row in plain if isinstance(row.get(main), float)]
+        if values:
+            return f"{main} = {100 * sum(values) / len(values):.1f} %  {seconds}"
+    return seconds
 
 
 def notes(tasks: Sequence[Task]) -> list[str]:

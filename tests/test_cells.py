@@ -3,8 +3,9 @@
 import pytest
 from test_sweep import BASE
 
-from mmalign.cells import expand, flat
+from mmalign.cells import expand
 from mmalign.errors import RecipeError
+from mmalign.grid import flat
 from mmalign.plugins import discover
 from mmalign.recipe import read, shipped
 

@@ -60,7 +60,10 @@ def test_other_code_runs_and_its_components_conform(
             assert hasattr(hooks, name)
 
 
-@pytest.mark.parametrize("page", ["writing-plugins.md", "losses-and-heads.md", "hooks.md"])
+PAGES = ("writing-plugins.md", "losses-and-heads.md", "hooks.md", "sweeps.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):

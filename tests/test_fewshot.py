@@ -9,6 +9,7 @@ from commands import SMALL, call, only, refused, report_of
 from helpers import ASKED, SEEN, TRAINED, UNSEEN_ROWS, modalities, source
 
 from mmalign import Aligner, MmalignError, Protocol, Session, View, pose, sample, validation
+from mmalign_aligned_vae.fusion import product
 from mmalign_aligned_vae.latents import Drawer
 
 VALIDATION = np.array([1, 3])
@@ -134,6 +135,25 @@ def test_a_count_is_shared_out_among_the_modalities_that_a_class_has():
     assert labels.tolist() == [4] * 8 + [5] * 3 + [5] * 3 + [5] * 2
     with pytest.raises(MmalignError, match="draws from 'sound'"):
         latents.draw(("sound",), (4,), 1, "p")
+    # "a+b" is one source: of the product where a class has both, of "a" alone where it has not.
+    _, labels = latents.draw(("a+b", "c"), (4, 5), 8, "p")
+    assert labels.tolist() == [4] * 8 + [5] * 4 + [5] * 4
+    z, _ = latents.draw(("a+b",), (4, 5), 2, "p")
+    posteriors = [
+        aligner.encode(name, torch.from_numpy(attributes[[4, 4, 5, 5]])) for name in ("a", "b")
+    ]
+    present = torch.tensor([[True] * 4, [False, False, True, True]])
+    generator = Session(0).generator("p.a+b")
+    expected = sample(product(posteriors, present), generator, "independent", "std")
+    assert torch.equal(z, expected)
+
+
+def test_a_product_of_samples_and_classes_is_refused():
+    training = posed().training
+    aligner = Aligner(modalities(), training.signature.dims, 4, Session(0).generator)
+    latents = Drawer(aligner, training, Session(0), "independent", "std")
+    with pytest.raises(MmalignError, match="rows of one kind"):
+        latents.draw(("attributes+image",), (4,), 1, "p")
 
 
 SHOTS = ["--set", "head.use=few-shot", "--set", "protocol.shots=1", "--set", "protocol.draws=2"]

@@ -102,8 +102,8 @@ def test_caps_take_the_first_and_say_so(folder):
     assert source.notes == (
         "reduced: 2 of 3 seen classes",
         "reduced: 3 of 6 unseen classes",
-        "reduced: 2 of these classes' 5 rows in seen.npy",
-        "reduced: 5 of these classes' 6 rows in unseen.npy",
+        "reduced: 2 of 5 rows of the seen classes",
+        "reduced: 5 of 6 rows of the unseen classes",
     )
     assert load(folder, seen_rows=3, seen_classes=3).notes == (), "nothing was cut off"
 
@@ -117,14 +117,18 @@ def test_hashes_are_of_files_and_of_the_rows_taken(folder):
     whole, some = load(folder).hashes, load(folder, unseen_rows=1).hashes
     assert list(whole) == [
         *("imagenet-testsets.json", "word2vec.npy", "word2vec.txt"),
-        *("seen.npy, 7 rows as float32", "unseen.npy, 5 rows as float32"),
+        *("seen: 7 rows of seen.npy as float32", "unseen: 5 rows of unseen.npy as float32"),
     ]
-    assert whole["seen.npy, 7 rows as float32"] == some["seen.npy, 7 rows as float32"]
+    assert (
+        whole["seen: 7 rows of seen.npy as float32"] == some["seen: 7 rows of seen.npy as float32"]
+    )
     values = np.load(folder / "seen.npy")
     values[3] += 1
     np.save(folder / "seen.npy", values)
     changed = load(folder).hashes
-    assert {key for key in whole if whole[key] != changed[key]} == {"seen.npy, 7 rows as float32"}
+    assert {key for key in whole if whole[key] != changed[key]} == {
+        "seen: 7 rows of seen.npy as float32"
+    }
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float64, np.int32])

@@ -17,8 +17,8 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component", "board", "lock"},
-    {"answers", "figure"},
+    {"types", "component", "board", "lock", "extras"},
+    {"answers", "figure", "grid"},
     {"contracts", "rows", "report"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear"},
@@ -30,9 +30,9 @@ LAYERS = (
     {"job"},
     {"workers", "cells"},
     {"results"},
-    {"series"},
-    {"drawing"},
-    {"sweep"},
+    {"series", "space"},
+    {"drawing", "search"},
+    {"sweep", "tune"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -72,6 +72,11 @@ PROGRAM = {
     "series",
     "drawing",
     "sweep",
+    "extras",
+    "grid",
+    "space",
+    "search",
+    "tune",
     "cli",
 }
 

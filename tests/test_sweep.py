@@ -45,6 +45,7 @@ weight = 1.0
 use = "softmax"
 most_epochs = 3
 """
+ONE = ("--workers", 1)  # each costs an import of torch
 GRID = """
 [sweep]
 seeds = 2
@@ -224,7 +225,7 @@ def test_a_job_that_kills_its_worker_twice_fails_and_the_others_go_on(tmp_path, 
 
 def test_a_cell_that_cannot_run_is_a_line_and_stops_no_other(tmp_path):
     text = '[sweep]\nseeds = 1\n"method.lr" = [1e30, 1e-3]\n'
-    done = call("run", write(tmp_path, text), cwd=tmp_path)
+    done = call("run", write(tmp_path, text), *ONE, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("  ")]
     assert line.startswith("  lr=1e+30  seed 0: ")
@@ -279,10 +280,10 @@ def test_cells_that_differ_in_head_or_question_share_a_representation(tmp_path):
 
 def test_a_changed_recipe_runs_the_changed_cells_only(tmp_path):
     text = '[sweep]\n"method.latent" = [2, 3]\n'
-    call("run", write(tmp_path, text), cwd=tmp_path)
+    call("run", write(tmp_path, text), *ONE, cwd=tmp_path)
     kept = table(tmp_path)
     more = '[report]\ntarget = { H = 50.0 }\n[sweep]\n"method.latent" = [5, 2, 3]\n'
-    done = call("run", write(tmp_path, more), cwd=tmp_path)
+    done = call("run", write(tmp_path, more), *ONE, cwd=tmp_path)
     assert "2 of 3 jobs are done already" in done.stdout
     rows = table(tmp_path)
     assert [row["method.latent"] for row in rows] == ["5", "2", "3"]
@@ -303,7 +304,7 @@ report.target.H = 45.8
 without = ["loss"]
 method.epochs = 1
 """
-    done = call("run", write(tmp_path, text), cwd=tmp_path)
+    done = call("run", write(tmp_path, text), *ONE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = table(tmp_path)
     assert [row["cell"] for row in rows] == ["cada", "da", "none"]
@@ -323,7 +324,7 @@ def test_seeds_of_the_command_line_go_before_those_of_the_sweep(tmp_path):
 
 def test_a_model_is_kept_where_the_sweep_asks_for_it(tmp_path):
     text = '[sweep]\nmodels = true\n"method.latent" = [2]\n'
-    call("run", write(tmp_path, text), cwd=tmp_path)
+    call("run", write(tmp_path, text), *ONE, cwd=tmp_path)
     (model,) = sweep_of(tmp_path).glob("cells/*/*/*/*/model")
     assert call("export", model, "mine", cwd=tmp_path).returncode == 0
 
@@ -333,18 +334,26 @@ def test_workers_are_for_sweeps(tmp_path):
     assert "only a [sweep] has workers" in said
 
 
+def test_without_the_extra_nothing_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmalign.extras.find_spec", lambda name: None)
+    write(tmp_path, '[sweep]\n"method.latent" = [2]\n')
+    said = refused("run", "mine.toml", cwd=tmp_path)
+    assert "pyarrow: not installed; this needs the extra 'sweep': pip install" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_report_that_is_damaged_is_named(tmp_path):
     write(tmp_path, '[sweep]\n"method.latent" = [2]\n')
-    call("run", "mine.toml", cwd=tmp_path)
+    call("run", "mine.toml", *ONE, cwd=tmp_path)
     (report,) = sweep_of(tmp_path).glob("cells/*/*/*/*/report.json")
     report.write_text("{")
-    assert str(report.relative_to(tmp_path)) in refused("run", "mine.toml", cwd=tmp_path)
+    assert str(report.relative_to(tmp_path)) in refused("run", "mine.toml", *ONE, cwd=tmp_path)
     (report.parents[2] / "done.json").write_text("{")  # no end: done again
-    assert call("run", "mine.toml", cwd=tmp_path).returncode == 0
+    assert call("run", "mine.toml", *ONE, cwd=tmp_path).returncode == 0
 
 
 def test_the_shipped_sweep_runs(tmp_path):
-    laid = [*SMALL, "--seeds", 1, "--set", "sweep.method={ latent = [2] }"]
+    laid = [*SMALL, *ONE, "--seeds", 1, "--set", "sweep.method={ latent = [2] }"]
     done = call("run", "quickstart_sweep", *laid, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = {path.name for path in sweep_of(tmp_path, "quickstart_sweep").iterdir()}

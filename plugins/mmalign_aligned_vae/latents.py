@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmalign import (
     Aligner,
+    Gaussian,
     Indices,
     Level,
     MmalignError,
@@ -24,6 +25,7 @@ from mmalign import (
     did_you_mean,
     sample,
 )
+from mmalign_aligned_vae.fusion import product
 from mmalign_aligned_vae.posteriors import posteriors
 
 Rows = Literal["training", "shots"]
@@ -75,45 +77,70 @@ class Drawer:
     ) -> tuple[Float[Tensor, "rows latent"], Int[Tensor, " rows"]]:
         """``count`` latents of each class, shared out among its modalities, and the classes.
 
-        Raises MmalignError for a modality that is not there.
+        A name such as "attributes+sentences" is the product of both posteriors, of one of
+        them where a class has only that. Raises MmalignError for a modality that is not
+        there, and for a product of samples' and classes' ones.
         """
-        for name in modalities:
-            if name not in self.levels:
-                raise MmalignError(
-                    f"the head draws from '{name}'; {did_you_mean(name, self.levels)}"
-                )
         device = self.session.device
         drawn = [torch.empty(0, self.dim, device=device)]
         labels = [torch.empty(0, dtype=torch.int64, device=device)]
-        names = sorted(set(modalities))
-        sources = [self._rows_of(name, classes, rows) for name in names]
-        shares = _shares([[len(each) for each in of_name] for of_name in sources], count)
-        for name, of_name, counts in zip(names, sources, shares, strict=True):
-            taken, of_class = _repeated(of_name, classes, counts)
+        groups = [self._parts(name) for name in sorted(set(modalities))]
+        sources = [self._rows_of(parts, classes, rows) for parts in groups]
+        shares = _shares([[len(each) for each in of_group] for of_group in sources], count)
+        for parts, of_group, counts in zip(groups, sources, shares, strict=True):
+            taken, of_class = _repeated(of_group, classes, counts)
             if not len(taken):
                 continue
-            found = posteriors(self.aligner, name, self._view(name, rows), taken, device)
-            purposes = [purpose, "shots", name] if rows == "shots" else [purpose, name]
-            generator = self.session.generator(".".join(purposes), device)
+            purposes = [purpose, "shots"] if rows == "shots" else [purpose]
+            generator = self.session.generator(".".join([*purposes, "+".join(parts)]), device)
+            found = self._posterior(parts, taken, rows)
             drawn.append(sample(found, generator, self.noise, self.scale))
             labels.append(torch.from_numpy(of_class).to(device))
         return torch.cat(drawn), torch.cat(labels)
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """The modalities that a name stands for."""
+        parts = tuple(sorted(part.strip() for part in name.split("+")))
+        for part in parts:
+            if part not in self.levels:
+                raise MmalignError(
+                    f"the head draws from '{part}'; {did_you_mean(part, self.levels)}"
+                )
+        if len({self.levels[part] for part in parts}) > 1:
+            raise MmalignError(
+                f"the head draws from '{name}', of which some have one row a sample and some one"
+                " a class; a product needs rows of one kind"
+            )
+        return parts
+
+    def _posterior(self, parts: tuple[str, ...], taken: Indices, rows: Rows) -> Gaussian:
+        """The posterior of these rows, fused where there are several modalities."""
+        device = self.session.device
+        found, present = [], []
+        for name in parts:
+            view = self._view(name, rows)
+            held = view.mask[taken]
+            # A row without the modality stands for one that has it, and is then left out.
+            there = np.where(held, taken, taken[held.argmax()])
+            found.append(posteriors(self.aligner, name, view, there, device))
+            present.append(torch.from_numpy(held).to(device))
+        return found[0] if len(parts) == 1 else product(found, torch.stack(present))
 
     def _view(self, name: str, rows: Rows) -> View:
         if rows == "training" or self.training.shots is None:
             return self.training.views[name]
         return self.training.shots.views[name]
 
-    def _rows_of(self, name: str, classes: Sequence[int], rows: Rows) -> list[Indices]:
-        """The rows that each class has of a modality."""
-        level, shots = self.levels[name], self.training.shots
+    def _rows_of(self, parts: tuple[str, ...], classes: Sequence[int], rows: Rows) -> list[Indices]:
+        """The rows that each class has of any of these modalities."""
+        level, shots = self.levels[parts[0]], self.training.shots
         if rows == "shots" and (level == "class" or shots is None):
             return [np.empty(0, dtype=np.int64) for _ in classes]
-        view = self._view(name, rows)
+        mask = np.any([self._view(name, rows).mask for name in parts], axis=0)
         if level == "class":
-            return [np.full(int(view.mask[index]), index) for index in classes]
+            return [np.full(int(mask[index]), index) for index in classes]
         labels = self.training.labels if rows == "training" or shots is None else shots.labels
-        return [np.flatnonzero((labels == index) & view.mask) for index in classes]
+        return [np.flatnonzero((labels == index) & mask) for index in classes]
 
 
 def _shares(rows: list[list[int]], count: int) -> list[list[int]]:

@@ -45,7 +45,8 @@ class Softmax:
     seen_from: tuple[str, ...] = ()
     """Modalities that the latents of seen classes come from; all sample-level ones by default."""
     unseen_from: tuple[str, ...] = ()
-    """The same of unseen classes' descriptions; all class-level ones by default."""
+    """The same of unseen classes' descriptions; all class-level ones by default. Those of
+    several modalities are shared out; "attributes+sentences" draws from the product of both."""
     epochs: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"
     """Epochs; "validation" takes those with the best H on the validation protocol."""
     epochs_unseen_only: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"

@@ -28,6 +28,9 @@ class ImageNet:
     """
 
     name: ClassVar[str] = "imagenet"
+    # What is asked, and nothing of the training rows.
+    afterwards: ClassVar[tuple[str, ...]] = ("split", "counts", "unseen_classes", "unseen_rows")
+
     root: Path = Path("data/imagenet")
     """The folder of the files."""
     classes: Path = Path("imagenet-testsets.json")

@@ -120,27 +120,23 @@ def _images(
 
     The rows taken are hashed, not the files, which may be a hundred times as large.
     """
-    taken = [
-        first_rows(seen.ids, chosen.seen, settings.seen_rows),
-        first_rows(unseen.ids, chosen.unseen, settings.unseen_rows),
-    ]
-    counts = [len(rows) for rows, _ in taken]
-    for table, classes, count in zip(
-        (seen, unseen), (chosen.seen, chosen.unseen), counts, strict=True
-    ):
-        there = int(np.isin(table.ids, classes).sum())
-        if count < there:
-            notes.append(
-                f"reduced: {count:,} of these classes' {there:,} rows in {table.path.name}"
-            )
-    image = np.empty((sum(counts), seen.values.shape[1]), dtype=np.float32)
-    sides = (image[: counts[0]], image[counts[0] :])
-    hashes = {}
-    for table, (rows, _), out in zip((seen, unseen), taken, sides, strict=True):
+    sides = (
+        ("seen", seen, chosen.seen, settings.seen_rows),
+        ("unseen", unseen, chosen.unseen, settings.unseen_rows),
+    )
+    taken = [first_rows(table.ids, classes, most) for _, table, classes, most in sides]
+    image = np.empty((sum(len(rows) for rows, _ in taken), seen.values.shape[1]), np.float32)
+    hashes, start = {}, 0
+    for (key, table, classes, _), (rows, _) in zip(sides, taken, strict=True):
+        out = image[start : start + len(rows)]
+        start += len(rows)
         table.fill(out, rows)
         said = hashlib.sha256(table.ids[rows].astype("<i8").tobytes())
         said.update(out.data)
-        hashes[f"{table.path.name}, {len(rows)} rows as float32"] = said.hexdigest()
+        hashes[f"{key}: {len(rows)} rows of {table.path.name} as float32"] = said.hexdigest()
+        there = int(np.isin(table.ids, classes).sum())
+        if len(rows) < there:
+            notes.append(f"reduced: {len(rows):,} of {there:,} rows of the {key} classes")
     labels = np.concatenate([taken[0][1], taken[1][1] + len(chosen.seen)])
     return image, labels, hashes
 
