@@ -28,7 +28,8 @@ class Drawing:
     seen_from: tuple[str, ...] = ()
     """Modalities that the latents of seen classes come from; all sample-level ones by default."""
     unseen_from: tuple[str, ...] = ()
-    """The same of unseen classes' descriptions; all class-level ones by default."""
+    """The same of unseen classes' descriptions; all class-level ones by default. Those of
+    several modalities are shared out; "attributes+sentences" draws from the product of both."""
     shots_from: tuple[str, ...] = ()
     """The same of shots; all sample-level modalities by default."""
 
