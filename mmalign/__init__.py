@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
     from mmalign.hooks import hookimpl as hookimpl
+    from mmalign.linear import Linear as Linear
+    from mmalign.linear import LinearPair as LinearPair
     from mmalign.losses import ERRORS as ERRORS
     from mmalign.losses import CrossAlignment as CrossAlignment
     from mmalign.losses import Objective as Objective
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
     from mmalign.report import stacking_bias as stacking_bias
     from mmalign.report import top1 as top1
     from mmalign.scaling import scale as scale
+    from mmalign.sources import LatentSource as LatentSource
+    from mmalign.sources import draw_from as draw_from
+    from mmalign.sources import modalities_of as modalities_of
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
     from mmalign.types import Floats as Floats
@@ -96,11 +101,13 @@ _HOMES = {
     ),
     "errors": ("MmalignError", "did_you_mean"),
     "hooks": ("hookimpl",),
+    "linear": ("Linear", "LinearPair"),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
     "modality": ("Features", "Widths"),
     "protocol": ("Protocol", "pose", "validation"),
     "report": ("Measures", "measure", "stacking_bias", "top1"),
     "scaling": ("scale",),
+    "sources": ("LatentSource", "draw_from", "modalities_of"),
     "train": ("train_aligner",),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),

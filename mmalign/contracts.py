@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method"]
 ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]
+Over: TypeAlias = Literal["pairs", "ordered-pairs", "ordered-posteriors", "batches"]
 Products: TypeAlias = Literal["float32", "bfloat16"]
 ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-split"]
 
@@ -72,24 +73,30 @@ class ReconstructionError(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """An alignment term. Returns one value per row; never sees a row without the modality.
+    """An alignment term; it never sees a row without the modality.
 
-    ``over`` says what it is called with:
+    ``over`` says what it is called with. The first three return one value per row:
 
     - "pairs": once per unordered pair of modalities, with their posteriors ``(p, q)``,
       two Gaussians of (rows, latent); it must be symmetric.
     - "ordered-pairs": once per ordered pair (i, j), with ``(x, decoded, error)``: the
       numbers of modality j, what its decoder makes of modality i's latent, both
       (rows, dim), and modality j's own reconstruction error.
+    - "ordered-posteriors": once per ordered pair (i, j), with the posteriors of modality i
+      and of modality j, as "pairs"; it need not be symmetric.
+    - "batches": once per unordered pair, with the posteriors of all rows that have both
+      modalities, as two clouds whose rows are not paired. It returns one number, the
+      divergence of the clouds, and must be symmetric and finite for a single row. The
+      caller counts it once for each row, so that "summed over rows" holds of it too.
 
     Masks, weights, ramps and reductions are applied by the caller.
     """
 
     name: ClassVar[str]
-    over: ClassVar[Literal["pairs", "ordered-pairs"]]
+    over: ClassVar[Over]
 
-    def __call__(self, *args: Any) -> Float[Tensor, " rows"]:
-        """One value per row."""
+    def __call__(self, *args: Any) -> Float[Tensor, " rows"] | Float[Tensor, ""]:
+        """One value per row; for "batches" a single one."""
         ...
 
 
@@ -168,7 +175,8 @@ class Head(Protocol):
     """Trains a classifier on latents.
 
     A head that draws from shots has ``uses_shots = True``, and is refused by a recipe that
-    gives none away; one without is refused by a recipe that does.
+    gives none away; one without is refused by a recipe that does. ``uses_shots = None`` is
+    of a head that takes shots where there are any, and goes with both.
     """
 
     name: ClassVar[str]

@@ -148,9 +148,10 @@ class Objective:
     """The weighted sum of all terms, over rows and modalities.
 
     ``L = sum_m [rec_m + beta KL_m] + sum over losses of weight * sum over pairs``; every
-    term is summed over rows and dimensions. With ``pair_reduction = "mean"`` a row's pair
-    terms are divided by the number of pairs that the row has, so that neither M nor a
-    missing modality changes a term's share.
+    term is summed over rows and dimensions. A divergence of whole batches counts once for
+    each row that entered it, which keeps its weight comparable with the others'. With
+    ``pair_reduction = "mean"`` a row's pair terms are divided by the number of pairs that
+    the row has, so that neither M nor a missing modality changes a term's share.
     """
 
     def __init__(
@@ -190,13 +191,15 @@ class Objective:
 
     def _pairs(self, flow: Pass, each: Weighted) -> Tensor:
         loss = each.loss
-        if loss.over == "pairs":
-            pairs: list[tuple[str, ...]] = list(combinations(flow.names, 2))
-            value = lambda i, j: loss(flow.posterior(i, j), flow.posterior(j, i))  # noqa: E731
-        else:
-            pairs = list(permutations(flow.names, 2))
-            value = lambda i, j: loss(*flow.decoding(i, j), self.errors[j])  # noqa: E731
-        return self._sum(flow, pairs, value, mean=self.mean)
+
+        def value(i: str, j: str) -> Tensor:
+            if loss.over == "ordered-pairs":
+                return loss(*flow.decoding(i, j), self.errors[j])
+            p, q = flow.posterior(i, j), flow.posterior(j, i)
+            return loss(p, q).expand(len(p.mean))  # the one number of "batches" for each row
+
+        tuples = permutations if loss.over.startswith("ordered") else combinations
+        return self._sum(flow, list(tuples(flow.names, 2)), value, mean=self.mean)
 
     def _sum(
         self,

@@ -268,7 +268,8 @@ def disagreements(parts: Parts, protocol: Protocol) -> list[str]:
         if name not in parts.modalities:
             hint = did_you_mean(name, parts.modalities)
             problems.append(f"protocol.mix.between: no modality '{name}'; {hint}")
-    if parts.head is not None and getattr(parts.head, "uses_shots", False) != bool(protocol.shots):
+    uses = getattr(parts.head, "uses_shots", False)  # None: with or without
+    if parts.head is not None and uses not in (None, bool(protocol.shots)):
         problems.append(
             f"head.use: '{parts.head.name}' draws nothing from protocol.shots; a head such as"
             " 'few-shot' does"

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from mmalign import hooks
+from mmalign.component import plain
+from mmalign.plugins import discover
+from mmalign.recipe import assemble
 from mmalign.testing import checks
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +66,33 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if "://" not in target:
             assert (DOCS / target).exists(), f"{page} links to {target}"
+
+
+LOSSES_PAGE = (DOCS / "losses-and-heads.md").read_text(encoding="utf-8")
+TABLES = [each["text"] for each in BLOCK.finditer(LOSSES_PAGE)]
+
+
+@pytest.mark.parametrize("text", TABLES, ids=lambda text: text.split('"')[1])
+def test_tables_of_losses_and_heads_stand_in_a_recipe(text: str) -> None:
+    given = tomllib.loads(text)
+    quickstart = tomllib.loads((ROOT / "recipes" / "quickstart.toml").read_text(encoding="utf-8"))
+    recipe = assemble("page", quickstart | given, discover())
+    kind, table = next(iter(given.items()))
+    written = table if kind == "head" else table["distribution"]
+    made = recipe.parts.head if kind == "head" else recipe.parts.losses["distribution"].loss
+    settings = {key: value for key, value in written.items() if key not in ("use", "weight")}
+    assert made.name == written["use"]
+    assert {key: plain(getattr(made, key)) for key in settings} == settings
+
+
+def test_losses_page_knows_every_distribution_loss_and_closed_form_head() -> None:
+    plugins = {plugin.name: plugin.components for plugin in discover().plugins}
+    for each in (*plugins["distribution"], *plugins["closed-form"]):
+        kind, name = each.split(":")
+        assert f'use = "{name}"' in LOSSES_PAGE or name == "jeffreys"  # it has no fields
+        if kind == "loss":
+            over = discover().find("loss", name).over
+            assert f'| `{name}` | `"{over}"` |' in LOSSES_PAGE
 
 
 def test_hooks_page_is_written_from_the_hooks() -> None:

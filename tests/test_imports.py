@@ -20,7 +20,8 @@ LAYERS = (
     {"types", "component", "board", "lock", "extras"},
     {"answers", "figure", "grid"},
     {"contracts", "rows", "report"},
-    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"},
+    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
+    | {"sources", "linear"},
     {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
@@ -48,6 +49,8 @@ LEARNING = {
     "train",
     "report",
     "answers",
+    "sources",
+    "linear",
 }
 PROGRAM = {
     "hooks",

@@ -1,7 +1,7 @@
 """The sum of all terms against a plain implementation that loops over rows and pairs."""
 
 from itertools import combinations, permutations
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from helpers import LATENT, NAMES, aligner, assert_same, batch, flow, generator,
 from torch import Tensor
 
 from mmalign import ERRORS, Batch, CrossAlignment, Gaussian, Objective, Ramp, Wasserstein, ramp
-from mmalign.contracts import Weighted
+from mmalign.contracts import Over, Weighted
 
 BETA, GAMMA, DELTA = 0.25, 2.37, 8.13
 ERROR = {"a": "l1", "b": "l1", "c": "l2", "d": "bernoulli", "e": "cosine"}
@@ -175,14 +175,14 @@ class Counting:
     def __call__(self, first, *_):
         self.calls += 1
         rows = first.mean if isinstance(first, Gaussian) else first
-        return rows.new_ones(len(rows))
+        return rows.new_ones(() if self.over == "batches" else len(rows))
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("over", ["pairs", "ordered-pairs"])
+@pytest.mark.parametrize("over", get_args(Over))
 def test_a_loss_is_called_once_for_each_pair(count, over):
     names = NAMES[:count]
-    pairs = count * (count - 1) // (2 if over == "pairs" else 1)
+    pairs = count * (count - 1) // (1 if over.startswith("ordered") else 2)
     loss = Counting(over)
     counted = objective(names, losses={"n": Weighted(loss, ramp(1.0))})
     _, terms = counted(flow(aligner(names), batch(names, rows=6)), 0)
@@ -192,6 +192,61 @@ def test_a_loss_is_called_once_for_each_pair(count, over):
     # Each row that has a pair counts 1, however many pairs it has.
     paired = torch.stack(list(masks(names).values())).sum(0) >= 2
     assert terms["n"].item() == pytest.approx(int(paired.sum()))
+
+
+class Between:
+    """Distances of means, counted as ``over`` says: of rows, or of the two clouds."""
+
+    name = "between"
+
+    def __init__(self, over):
+        self.over = over
+
+    def __call__(self, p, q):
+        if self.over == "batches":
+            return (p.mean.mean(0) - q.std.mean(0)).square().sum() + (
+                q.mean.mean(0) - p.std.mean(0)
+            ).square().sum()
+        return (p.mean - 2 * q.mean).square().sum(-1)
+
+
+def between_plainly(model, given, over, reduction):
+    """The same for one pair and one row after the other."""
+    names, posteriors = model.names, flow(model, given).posteriors
+    rows = len(given.values[names[0]])
+    present = {name: given.masks.get(name, torch.ones(rows, dtype=torch.bool)) for name in names}
+    orders = combinations if over == "batches" else permutations
+    total = torch.zeros((), dtype=torch.float64)
+    for i, j in orders(names, 2):
+        shared = [row for row in range(rows) if present[i][row] and present[j][row]]
+        for row in shared:
+            own = sum(bool(present[name][row]) for name in names)
+            pairs = len(list(orders(range(own), 2))) if reduction == "mean" else 1
+            which = torch.tensor(shared if over == "batches" else [row])
+            value = Between(over)(posteriors[i][which], posteriors[j][which])
+            total = total + value.sum() / pairs
+    return total
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("over", ["ordered-posteriors", "batches"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_ordered_posteriors_and_batches_count_the_rows_that_have_both(count, over, reduction):
+    names = NAMES[:count]
+    model, given = aligner(names), batch(names, masks=masks(names))
+    losses = {"between": Weighted(Between(over), ramp(3.0))}
+    outcomes = []
+    for number in (float("nan"), float("inf"), 0.0):
+        summed = objective(names, reduction, losses=losses)
+        loss, terms = summed(flow(model, filled(given, number)), 0)
+        outcomes.append(terms | gradients(model, loss))
+    for outcome in outcomes[1:]:  # what stands in rows without the modality changes nothing
+        assert_same(outcomes[0], outcome, rtol=0, atol=0)
+    expected = between_plainly(model, given, over, reduction)
+    torch.testing.assert_close(outcomes[0]["between"], expected)
+    rest, _ = objective(names, reduction, losses={})(flow(model, given), 0)
+    slopes = gradients(model, rest + 3 * between_plainly(model, given, over, reduction))
+    assert_same({name: outcomes[0][name] for name in slopes}, slopes)
 
 
 class Refuses:

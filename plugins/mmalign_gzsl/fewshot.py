@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from mmalign import Latents, component
-from mmalign_gzsl.softmax import Softmax
-
-if TYPE_CHECKING:
-    from mmalign_gzsl.sources import Part, Source
+from mmalign import Latents, LatentSource, component, modalities_of
+from mmalign_gzsl.softmax import Part, Softmax
 
 
 @component
@@ -33,10 +30,8 @@ class FewShot(Softmax):
     shots_from: tuple[str, ...] = ()
     """Modalities that the latents of shots come from; all sample-level ones by default."""
 
-    def sources(self, part: Part, latents: Latents) -> list[Source]:
+    def sources(self, part: Part, latents: Latents) -> list[LatentSource]:
         """What the training set of a classifier is drawn from."""
-        from mmalign_gzsl.sources import Source, named
-
-        shown = named(latents, self.shots_from, "sample")
-        given = Source(shown, latents.unseen, self.shots, "shots")
+        shown = modalities_of(latents, self.shots_from, "sample")
+        given = LatentSource(shown, latents.unseen, self.shots, "shots")
         return [*super().sources(part, latents), given]

@@ -1,40 +1,14 @@
-"""A linear softmax classifier and its training, with no Python per row and no autograd."""
+"""The training of a linear softmax classifier, with no Python per row and no autograd."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmalign import MmalignError
-
-
-@dataclass(frozen=True)
-class Linear:
-    """``z W + b``, scores over ``classes``."""
-
-    weight: Float[Tensor, "latent classes"]
-    bias: Float[Tensor, " classes"]
-    classes: tuple[int, ...]
-
-    def scores(
-        self, z: Float[Tensor, "rows latent"], classes: Sequence[int]
-    ) -> Float[Tensor, "rows wanted"]:
-        """Log-probabilities up to a constant of the row, over these classes.
-
-        Raises MmalignError for a class that it was not trained on.
-        """
-        scores = torch.addmm(self.bias, z, self.weight)
-        if tuple(classes) == self.classes:
-            return scores
-        place = {index: column for column, index in enumerate(self.classes)}
-        unknown = [index for index in classes if index not in place]
-        if unknown:
-            raise MmalignError(f"the head was not trained on the class with index {unknown[0]}")
-        return scores[:, [place[index] for index in classes]]
+from mmalign import Linear
 
 
 def fit_linear(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from mmalign import Facts, Latents, Scorer, Session, Signature, component
+from mmalign import (
+    Facts,
+    Latents,
+    LatentSource,
+    Scorer,
+    Session,
+    Signature,
+    component,
+    modalities_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmalign_gzsl.fitting import FittedSoftmax
-    from mmalign_gzsl.sources import Part, Source
+    from mmalign import LinearPair
+
+Part: TypeAlias = Literal["all", "unseen"]
 
 
 @component
@@ -48,17 +58,15 @@ class Softmax:
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
 
-    def sources(self, part: Part, latents: Latents) -> list[Source]:
+    def sources(self, part: Part, latents: Latents) -> list[LatentSource]:
         """What the training set of a classifier is drawn from."""
-        from mmalign_gzsl.sources import Source, named
-
-        described = named(latents, self.unseen_from, "class")
+        described = modalities_of(latents, self.unseen_from, "class")
         if part == "unseen":
-            return [Source(described, latents.unseen, self.unseen_only)]
-        pictured = named(latents, self.seen_from, "sample")
+            return [LatentSource(described, latents.unseen, self.unseen_only)]
+        pictured = modalities_of(latents, self.seen_from, "sample")
         return [
-            Source(pictured, latents.seen, self.seen),
-            Source(described, latents.unseen, self.unseen),
+            LatentSource(pictured, latents.seen, self.seen),
+            LatentSource(described, latents.unseen, self.unseen),
         ]
 
     @property
@@ -77,14 +85,14 @@ class Softmax:
 
         return best_epochs(self, latents, measure, session)
 
-    def fit(self, latents: Latents, session: Session) -> FittedSoftmax:
+    def fit(self, latents: Latents, session: Session) -> LinearPair:
         """Train both classifiers."""
         from mmalign_gzsl.fitting import fit
 
         return fit(self, latents, session)
 
-    def restore(self, state: Mapping[str, Tensor], signature: Signature) -> FittedSoftmax:
+    def restore(self, state: Mapping[str, Tensor], signature: Signature) -> LinearPair:
         """The fitted head that these tensors came from."""
-        from mmalign_gzsl.fitting import restore
+        from mmalign import LinearPair
 
-        return restore(state, signature)
+        return LinearPair.restore(state, signature)

@@ -16,6 +16,64 @@ class Pairs(Named):
     over: ClassVar[Literal["pairs"]] = "pairs"
 
 
+class Ordered(Named):
+    over: ClassVar[Literal["ordered-posteriors"]] = "ordered-posteriors"
+
+
+class Batches(Named):
+    over: ClassVar[Literal["batches"]] = "batches"
+
+
+@component
+class Whatever(Named):
+    """Says what nobody calls."""
+
+    over: ClassVar[str] = "triples"
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (p.mean - q.mean).square().sum(-1)
+
+
+@component
+class EachRow(Batches):
+    """One value a row where one number is asked."""
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (p.mean - q.mean).square().sum(-1)
+
+
+@component
+class Unbiased(Batches):
+    """A variance of rows - 1, which one row alone does not have."""
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (p.mean.var(0) - q.mean.var(0)).square().sum()
+
+
+@component
+class Onesided(Batches):
+    """Weighs the first cloud more."""
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (2 * p.mean.mean(0) - q.mean.mean(0)).square().sum()
+
+
+@component
+class Uneven(Batches):
+    """A root without a floor."""
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (p.mean.mean(0) - q.mean.mean(0)).square().sum().sqrt()
+
+
+@component
+class Halved(Ordered):
+    """Half of its gradient is cut off."""
+
+    def __call__(self, p: Any, q: Any) -> Any:
+        return (p.mean * q.mean.detach()).sum(-1)
+
+
 @component
 class Scalar(Pairs):
     """Sums over rows."""
@@ -82,6 +140,11 @@ class Narrowing(Pairs):
         (Rootless, "is-smooth-where-all-is-aligned", "floor"),
         (Detached, "has-its-gradient", "finite differences"),
         (Noisy, "is-a-function", "global generator"),
+        (Whatever, "says-what-it-is-over", "triples"),
+        (EachRow, "gives-one-value-a-row", "one number"),
+        (Onesided, "is-symmetric", "make it symmetric"),
+        (Uneven, "is-smooth-where-all-is-aligned", "floor"),
+        (Halved, "has-its-gradient", "finite differences"),
     ],
 )
 def test_wrong_loss_is_caught(loss: type, check: str, said: str) -> None:
@@ -91,6 +154,30 @@ def test_wrong_loss_is_caught(loss: type, check: str, said: str) -> None:
             found[check]()
         return
     assert said in failing(loss())[check]
+
+
+@pytest.mark.filterwarnings("ignore:var")  # torch warns of the variance of one row
+def test_a_divergence_of_batches_that_one_row_breaks_is_caught() -> None:
+    assert "1 rows" in failing(Unbiased())["gives-one-value-a-row"]
+
+
+def test_a_sound_loss_with_a_direction_and_one_over_batches_pass() -> None:
+    @component
+    class Directed(Ordered):
+        """Not symmetric, and need not be."""
+
+        def __call__(self, p: Any, q: Any) -> Any:
+            return (p.mean - 2 * q.mean).square().sum(-1)
+
+    @component
+    class Centres(Batches):
+        """Squared distance of the clouds' means."""
+
+        def __call__(self, p: Any, q: Any) -> Any:
+            return (p.mean.mean(0) - q.mean.mean(0)).square().sum()
+
+    assert failing(Directed()) == {}
+    assert failing(Centres()) == {}
 
 
 def test_sound_loss_passes() -> None:
