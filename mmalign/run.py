@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ def run(
     began = time.perf_counter()
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
+    read = {name: digest for view in views.values() for name, digest in view.hashes.items()}
+    source = replace(source, hashes={**source.hashes, **read})
     folder = new_folder(out / recipe.name)
     (folder / "recipe.toml").write_text(tomli_w.dumps(recipe.table), encoding="utf-8")
     about = {"name": recipe.name, "folder": str(folder), "recipe": recipe.table}

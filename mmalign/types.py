@@ -34,13 +34,16 @@ class View:
     ``values`` is (rows, dim) float32. At level "sample" a row is a sample, at level
     "class" it is a class; class-level views are expanded by label inside a batch and are
     never copied to sample size. A row whose ``mask`` is False has no such modality, and
-    its values are never read. Raises MmalignError for shapes that disagree and for
-    numbers that are not finite in a row that the mask says is there.
+    its values are never read. ``hashes`` gives the SHA-256 of each file that was read for
+    it besides the data set's own; a selection of rows drops them. Raises MmalignError for
+    shapes that disagree and for numbers that are not finite in a row that the mask says is
+    there.
     """
 
     values: Floats
     level: Level
     mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2:
@@ -92,7 +95,8 @@ class Source:
 
     ``labels`` is (samples,), an index into ``classes``. ``arrays`` are found by the name
     that a modality asks for. ``hashes`` gives the SHA-256 of each file read. ``notes``
-    are warnings that belong into the report.
+    are warnings that belong into the report. ``samples`` names each sample, such as by its
+    picture's path; it is empty where the data set names none.
     """
 
     name: str
@@ -103,8 +107,14 @@ class Source:
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.samples) not in (0, len(self.labels)):
+            raise MmalignError(
+                f"data set '{self.name}': {len(self.samples)} sample names for"
+                f" {len(self.labels)} samples; name all of them, or none"
+            )
         for name, view in self.arrays.items():
             rows = len(self.labels) if view.level == "sample" else len(self.classes)
             if len(view) != rows:

@@ -18,13 +18,13 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component"},
-    {"contracts", "rows", "report"},
-    {"modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
+    {"contracts", "rows", "report", "pictures"},
+    {"featurefile", "modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
     {"align", "plugins"},
     {"train", "tables", "listing"},
     {"recipe"},
     {"bundle"},
-    {"run"},
+    {"run", "extract"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -39,6 +39,7 @@ PROGRAM = {
     "progress",
     "summary",
     "bundle",
+    "extract",
     "run",
     "cli",
 }
