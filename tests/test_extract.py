@@ -144,7 +144,7 @@ def test_parts_that_are_not_whole_are_made_again(
 ) -> None:
     monkeypatch.setattr("mmalign.extract.kept.EVERY", 0.0)
     interrupted(folder, out, monkeypatch, after=2)
-    first, second = parts_of(out)
+    first, _ = parts_of(out)
     spoil(first, how)
     said = Console(file=io.StringIO(), width=200)
     done = extract(folder, out, Means(), said, batch=2)

@@ -196,7 +196,6 @@ def test_onnx_facts_follow_the_file(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "vectors": ({"shape": ("rows", 12)}, {}, "tensor.float. of .*was expected"),
     "grey": ({"shape": ("rows", 1, 8, 8)}, {}, "was expected"),
     "half": ({"element": TensorProto.FLOAT16}, {}, "onnxruntime can run|was expected"),
     "maps": ({"outputs": ("maps",)}, {}, "no output is .rows, dim.: .*'maps': "),
@@ -214,6 +213,20 @@ def test_onnx_file_of_something_else_is_refused(kind: str, tmp_path: Path) -> No
     with pytest.raises(MmalignError, match=said) as raised:
         Onnx(file=network(path, **making), **fields).extractor("cpu")
     assert "\n" not in str(raised.value)
+
+
+def test_network_of_vectors_is_refused(tmp_path: Path) -> None:
+    given, made = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("rows", 12)) for name in "xy"
+    )
+    node = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([node], "vectors", [given], [made])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10),
+        tmp_path / "vectors.onnx",
+    )
+    with pytest.raises(MmalignError, match=r"'x' is tensor\(float\) of \['rows', 12\]; .rows, 3,"):
+        Onnx(file=tmp_path / "vectors.onnx").extractor("cpu")
 
 
 def test_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
