@@ -20,10 +20,10 @@ PAIR = PAIRS.get(platform.machine(), ("torch==2.14.1", "torchvision==0.29.1"))
 ROOM = 15e9  # bytes; the environment takes 5.6 GB, and pip unpacks beside it
 
 
-def run(*program: str | Path, **more: str) -> None:
+def run(*program: str | Path, cwd: Path, **more: str) -> None:
     """Run a program at low priority; what it prints is seen where it fails."""
     done = subprocess.run(
-        ["nice", *map(str, program)], cwd=ROOT, env={**os.environ, **more}, text=True,
+        ["nice", *map(str, program)], cwd=cwd, env={**os.environ, **more}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     print(done.stdout)
@@ -37,12 +37,14 @@ def test_timm_and_torchvision(tmp_path: Path) -> None:
         pytest.skip(f"{free / 1e9:.0f} GB free of {ROOM / 1e9:.0f} that PyTorch's builds take")
     made = tmp_path / "environment"
     try:
-        run(sys.executable, "-m", "venv", made)
+        run(sys.executable, "-m", "venv", made, cwd=tmp_path)
         install = (made / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-cache-dir")
-        run(*install, *PAIR, ".[vision]", "pytest")
+        run(*install, *PAIR, f"{ROOT}[vision]", "pytest", cwd=tmp_path)
+        # Not from the checkout: what was installed is tried, not what lies there.
         run(
-            *(made / "bin" / "python", "-m", "pytest", "--noconftest", "-c", os.devnull),
-            *("-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", "tests/hubs_checks.py"),
+            *(made / "bin" / "python", "-m", "pytest", "--noconftest", "-c", os.devnull, "-q"),
+            *("-p", "no:cacheprovider", f"--rootdir={ROOT}", ROOT / "tests" / "hubs_checks.py"),
+            cwd=tmp_path,
             HF_HUB_OFFLINE="1",
         )
     finally:
