@@ -95,7 +95,7 @@ def stacked(whole: Rows) -> Floats:
         raise MmalignError(
             f"the backbone prepares '{a}' as {one} and '{b}' as {other}; it must give one shape"
         )
-    return np.stack(list(whole.values())).astype(np.float32)
+    return np.stack(list(whole.values())).astype(np.float32, copy=False)
 
 
 def checked(features: Floats, whole: Rows, rows: Rows) -> Rows:

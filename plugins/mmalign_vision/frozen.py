@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
+# A processor takes so many pictures at a time, whatever the batch: the maps of more do not
+# stay in its cache, and memory for them is taken and given back at each layer. Of 1 to 32
+# pictures EfficientNet-Lite0 is quickest with 2 to 4, and half as quick with 32.
+IN_CACHE = 4
+
 
 def needed(module: str, backbone: str, extra: str) -> ModuleType:
     """Import a package that an extra brings. Raises MmalignError, naming the extra."""
@@ -54,10 +59,12 @@ class Frozen:
         """Features of prepared pictures, (rows, 3, height, width) to (rows, dim)."""
         import torch
 
+        given = torch.from_numpy(batch).to(self.device, memory_format=torch.channels_last)
+        step = IN_CACHE if given.device.type == "cpu" else len(batch)
         try:
             with torch.inference_mode():
-                features = self.network(torch.from_numpy(batch).to(self.device))
-                return features.float().cpu().numpy()  # type: ignore[no-any-return]
+                made = [self.network(some).float().cpu() for some in given.split(step)]
+                return torch.cat(made).numpy()
         except torch.OutOfMemoryError:
             raise MmalignError(
                 f"{self.device} has no memory for {len(batch)} pictures at a time; take a smaller"
@@ -72,10 +79,13 @@ def frozen(
     facts: Mapping[str, str],
 ) -> Frozen:
     """Freeze a network and bring it to a device. Raises MmalignError where torch has none."""
+    import torch
+
     digest = digest_of(network.state_dict())
     network.eval().requires_grad_(False)
     try:
-        network.to(device)
+        # Convolutions are quickest with the channels last, on processors and graphics cards.
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]
         raise MmalignError(f"torch cannot use device '{device}': {said}") from None
