@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # A processor takes so many pictures at a time, whatever the batch: the maps of more do not
 # stay in its cache, and memory for them is taken and given back at each layer. Of 1 to 32
-# pictures EfficientNet-Lite0 is quickest with 2 to 4, and half as quick with 32.
-IN_CACHE = 4
+# pictures EfficientNet-Lite0 was quickest with 2, and took over twice the time with 32.
+IN_CACHE = 2
 
 
 def needed(module: str, backbone: str, extra: str) -> ModuleType:
