@@ -102,7 +102,8 @@ def read_features(path: Path) -> FeatureFile:
     from safetensors import SafetensorError, safe_open
 
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
         with safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}
             tensors = {
@@ -154,7 +155,8 @@ def _names(path: Path, metadata: Mapping[str, str], rows: int) -> tuple[str, ...
 
 def write_features(path: Path, made: FeatureFile) -> None:
     """Write a feature file, whole or not at all. Raises MmalignError where it cannot."""
-    from safetensors.numpy import save
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
     tensors: dict[str, Any] = {
         "features": np.ascontiguousarray(made.features),
@@ -163,7 +165,8 @@ def write_features(path: Path, made: FeatureFile) -> None:
     metadata = {**made.metadata, "names": json.dumps(made.names)}
     beside = path.with_name(f"{path.name}.tmp")
     try:
-        beside.write_bytes(save(tensors, metadata))
+        save_file(tensors, beside, metadata)
         beside.replace(path)
-    except OSError as error:
-        raise MmalignError(f"cannot write {path}: {error.strerror}") from None
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise MmalignError(f"cannot write {path}: {said}") from None

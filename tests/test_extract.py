@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from vision import Means, Seeing, made_folder, made_picture, quietly
 from mmalign import MmalignError, read_features
 from mmalign.extract import chosen, extract, find_pictures
 from mmalign.extract.kept import Parts
+from mmalign.featurefile import write_features
 from mmalign.plugins import Registry, discover
 
 NAMES = ["b/2.png", "a/1.jpg", "c.webp", "b/d/3.bmp", "b/0.gif", "z.JPEG", "a/10.png"]
@@ -235,6 +237,14 @@ def test_folder_that_changed_after_the_file(folder: Path, out: Path, seen: list[
     (folder / "c.webp").unlink()
     with pytest.raises(MmalignError, match=r"\(0 are new or changed, 1 are gone or changed\)"):
         quietly(folder, out)
+
+
+def test_what_a_file_says_it_left_out_is_not_taken_on_trust(folder: Path, out: Path) -> None:
+    quietly(folder, out)
+    file = read_features(out)
+    for said in ("[1]", "{", '[["a/1.jpg", null, 2]]', "[" * 100_000):
+        write_features(out, replace(file, metadata={**file.metadata, "skipped": said}))
+        assert quietly(folder, out, skip_broken=True).skipped == ()
 
 
 def break_some(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -174,8 +174,16 @@ def difference(
 
 
 def stamps_skipped(file: FeatureFile) -> set[tuple[str, int, int]]:
-    """Name and stamp of the broken pictures that a file leaves out."""
-    return {(name, size, changed) for name, size, changed in json.loads(file.metadata["skipped"])}
+    """Name and stamp of the broken pictures that a file leaves out, if it says so."""
+    try:
+        return {(str(name), int(size), int(changed)) for name, size, changed in said_skipped(file)}
+    except (TypeError, ValueError, RecursionError):  # written by other hands
+        return set()
+
+
+def said_skipped(file: FeatureFile) -> Any:
+    """Whatever stands there."""
+    return json.loads(file.metadata.get("skipped", "[]"))
 
 
 def skipped_in(file: FeatureFile) -> tuple[str, ...]:
