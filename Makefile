@@ -20,6 +20,7 @@ test: .venv/installed  ## Install, then run the tests (minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: .venv/installed  ## Every test, the slow ones too
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slow]'
 	$(BIN)/python -m pytest
 
 test-plugin: .venv/installed  ## A third party's plugin from its own distribution

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from mmalign.contracts import Method as Method
     from mmalign.contracts import Modality as Modality
     from mmalign.contracts import Parts as Parts
+    from mmalign.contracts import Products as Products
     from mmalign.contracts import ReconstructionError as ReconstructionError
     from mmalign.contracts import ScalerName as ScalerName
     from mmalign.contracts import Scorer as Scorer
+    from mmalign.contracts import Variant as Variant
     from mmalign.contracts import Weighted as Weighted
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
@@ -56,11 +58,12 @@ if TYPE_CHECKING:
     from mmalign.pictures import read_picture as read_picture
     from mmalign.protocol import Protocol as Protocol
     from mmalign.protocol import pose as pose
-    from mmalign.protocol import scale as scale
     from mmalign.protocol import validation as validation
     from mmalign.report import Measures as Measures
     from mmalign.report import measure as measure
+    from mmalign.report import stacking_bias as stacking_bias
     from mmalign.report import top1 as top1
+    from mmalign.scaling import scale as scale
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
     from mmalign.types import Floats as Floats
@@ -72,11 +75,14 @@ if TYPE_CHECKING:
     from mmalign.types import Question as Question
     from mmalign.types import Scaling as Scaling
     from mmalign.types import Session as Session
+    from mmalign.types import Shots as Shots
     from mmalign.types import Signature as Signature
     from mmalign.types import Source as Source
     from mmalign.types import Splits as Splits
+    from mmalign.types import Texts as Texts
     from mmalign.types import Training as Training
     from mmalign.types import View as View
+    from mmalign.withheld import Mix as Mix
 
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
@@ -84,7 +90,16 @@ _HOMES = {
     "contracts": (
         *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
-        *("Modality", "Parts", "ReconstructionError", "ScalerName", "Scorer", "Weighted"),
+        *(
+            "Modality",
+            "Parts",
+            "Products",
+            "ReconstructionError",
+            "ScalerName",
+            "Scorer",
+            "Variant",
+            "Weighted",
+        ),
     ),
     "errors": ("MmalignError", "did_you_mean"),
     "featurefile": ("FeatureFile", "read_features"),
@@ -92,13 +107,16 @@ _HOMES = {
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
     "modality": ("Features", "Widths"),
     "pictures": ("Preparation", "read_picture"),
-    "protocol": ("Protocol", "pose", "scale", "validation"),
-    "report": ("Measures", "measure", "top1"),
+    "protocol": ("Protocol", "pose", "validation"),
+    "report": ("Measures", "measure", "stacking_bias", "top1"),
+    "scaling": ("scale",),
     "train": ("train_aligner",),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
-        *("Scaling", "Session", "Signature", "Source", "Splits", "Training", "View"),
+        *("Scaling", "Session", "Shots", "Signature", "Source", "Splits", "Texts", "Training"),
+        "View",
     ),
+    "withheld": ("Mix",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

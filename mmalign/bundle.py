@@ -46,7 +46,7 @@ class Model:
 
     @property
     def sample_modalities(self) -> tuple[str, ...]:
-        """The modalities that a row may come with."""
+        """The modalities that a row of training had for itself, and not for its class."""
         return tuple(name for name, level in self.signature.levels.items() if level == "sample")
 
     def scores(
@@ -56,16 +56,21 @@ class Model:
     ) -> Floats:
         """Scores of raw feature rows over classes, (rows, classes).
 
-        ``features`` is (rows, dim), or such an array by modality. ``classes`` are names;
-        all by default. Raises MmalignError for an unknown class or modality, and for rows
-        of another width than the model was trained on.
+        ``features`` is (rows, dim), or such an array by modality: any of the modalities
+        that the model was trained with, one or several. Of several, a row may lack some:
+        NaN throughout says so. ``classes`` are names; all by default. Raises MmalignError
+        for an unknown class or modality, for rows of another width than the model was
+        trained on, and for a row that lacks every modality.
         """
-        views = {}
-        for name, values in self._by_modality(features).items():
+        given, views = self._by_modality(features), {}
+        for name, values in given.items():
             try:
                 values = np.ascontiguousarray(values, dtype=np.float32)
-                views[name] = self.scalings[name](View(values, "sample"))
-            except (MmalignError, ValueError) as error:
+                mask = np.ones(len(values), dtype=np.bool_)
+                if len(given) > 1 and values.ndim == 2:
+                    mask &= ~np.isnan(values).all(axis=1)
+                views[name] = self.scalings[name](View(values, "sample", mask))
+            except (MmalignError, ValueError, TypeError) as error:
                 raise MmalignError(f"modality '{name}': {error}") from None
         counts = {name: len(view) for name, view in views.items()}
         if len(set(counts.values())) > 1:
@@ -94,14 +99,18 @@ class Model:
         ]
 
     def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
-        known = self.sample_modalities
         if not isinstance(features, Mapping):
-            if len(known) != 1:
-                raise MmalignError(f"say which modality these rows are: {', '.join(known)}")
-            return {known[0]: features}
+            usual = self.sample_modalities
+            if len(usual) != 1:
+                known = ", ".join(self.signature.levels)
+                raise MmalignError(f"say which modality these rows are: {known}")
+            return {usual[0]: features}
+        known = ", ".join(self.signature.levels)
         for name in features:
-            if name not in known:
-                raise MmalignError(f"the model has no rows of '{name}'; it has {', '.join(known)}")
+            if name not in self.signature.levels:
+                raise MmalignError(f"the model has no modality '{name}'; it has {known}")
+        if not features:
+            raise MmalignError(f"no modality was given; the model has {known}")
         return features
 
     def _names(self, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -59,6 +59,13 @@ def _console() -> Console:
     return console
 
 
+def _processors() -> int:
+    import os
+
+    known = getattr(os, "sched_getaffinity", None)  # what this process may use, where it is told
+    return len(known(0)) if known else os.cpu_count() or 1
+
+
 @app.command()
 def run(
     recipe: RecipeName,
@@ -69,8 +76,11 @@ def run(
     reuse: Annotated[
         Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of a sweep; one per CPU by default.")
+    ] = None,
 ) -> None:
-    """Train, measure and report what a recipe says."""
+    """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
     from mmalign.plugins import discover
 
     registry = discover()
@@ -79,11 +89,20 @@ def run(
     laid += [f'run.device="{device}"'] if device is not None else []
     from mmalign.recipe import read
 
-    read_recipe = read(recipe, registry, laid)
+    read_recipe, console = read(recipe, registry, laid), _console()
+    if read_recipe.sweep is not None:
+        from mmalign.cells import expand
+        from mmalign.sweep import sweep
+
+        planned = expand(read_recipe, registry)
+        folder = sweep(read_recipe, planned, console, out, reuse, workers or _processors())
+        console.print(f"\nresults: {folder}", soft_wrap=True)
+        return
+    if workers is not None:
+        raise MmalignError(f"--workers: '{recipe}' is one run; only a [sweep] has workers")
     from mmalign.run import run as run_recipe
     from mmalign.summary import as_text
 
-    console = _console()
     outcome = run_recipe(read_recipe, registry, console, out, reuse)
     console.print(as_text(outcome.report))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
@@ -97,6 +116,7 @@ def check(
     settings: Settings = None,
 ) -> None:
     """Check recipes without loading any data; every mistake is shown."""
+    from mmalign.cells import expand
     from mmalign.plugins import discover
     from mmalign.recipe import read, shipped
 
@@ -104,7 +124,9 @@ def check(
     names = recipes or list(shipped())
     for name in names:
         try:
-            read(name, registry, settings or ())
+            checked = read(name, registry, settings or ())
+            if checked.sweep is not None:
+                expand(checked, registry)
             print(f"ok     {name}")
         except MmalignError as error:
             wrong += 1
@@ -224,7 +246,14 @@ def extract(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
-    features: Annotated[Path, typer.Argument(help="Rows of features, .npy, unscaled.")],
+    features: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODALITY=]FILE...",
+            help="Rows of features, .npy, unscaled; several modalities of the same rows are"
+            " fused, and NaN throughout a row says that it lacks one.",
+        ),
+    ],
     top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
     modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
     out: Annotated[
@@ -233,9 +262,10 @@ def predict(
 ) -> None:
     """Write the likeliest classes of each row, with their scores, as CSV."""
     from mmalign.bundle import load
-    from mmalign.rows import read_rows, write_predictions
+    from mmalign.rows import named_files, read_rows, write_predictions
 
     loaded = load(model)
-    rows = read_rows(features)
-    best = loaded.predict({modality: rows} if modality else rows, top)
+    named = named_files(features, modality)
+    rows = {name: read_rows(path, lacking=len(named) > 1) for name, path in named.items()}
+    best = loaded.predict(rows.get(None, rows), top)
     write_predictions(best, out)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
-from mmalign.types import Facts, Floats, Session, Signature, Source, Training, View
+from mmalign.types import Facts, Floats, Level, Session, Signature, Source, Training, View
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method", "backbone"]
 ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]
+Products: TypeAlias = Literal["float32", "bfloat16"]
 ScalerName: TypeAlias = Literal["none", "min-max", "standard", "unit", "per-split"]
 
 
@@ -99,7 +100,11 @@ class Weighted:
 
 @runtime_checkable
 class Latents(Protocol):
-    """Where a head gets its training set: latents drawn from posteriors."""
+    """Where a head gets its training set: latents drawn from posteriors.
+
+    ``levels`` names the modalities and says what a row of each is; ``shots`` is how many
+    samples of each unseen class were given away.
+    """
 
     @property
     def seen(self) -> tuple[int, ...]: ...  # noqa: D102
@@ -107,15 +112,27 @@ class Latents(Protocol):
     def unseen(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def dim(self) -> int: ...  # noqa: D102
+    @property
+    def levels(self) -> Mapping[str, Level]: ...  # noqa: D102
+    @property
+    def shots(self) -> int: ...  # noqa: D102
 
     def draw(
-        self, level: Literal["sample", "class"], classes: Sequence[int], count: int, purpose: str
+        self,
+        modalities: Sequence[str],
+        classes: Sequence[int],
+        count: int,
+        purpose: str,
+        rows: Literal["training", "shots"] = "training",
     ) -> tuple[Float[Tensor, "rows latent"], Tensor]:
         """``count`` latents of each class, and their class indices (rows,).
 
-        From sample-level modalities the first ``count`` training rows of the class are
-        taken, repeated when there are fewer; from class-level ones the class's own row.
-        ``purpose`` names the random generator.
+        They are shared out equally among those of the modalities that a class has; a name
+        such as "attributes+sentences" is one of them, the product of both posteriors. From a
+        sample-level modality the first rows of the class are taken, repeated when there
+        are too few, from a class-level one the class's own row. ``rows`` says whether
+        samples are the training's or the shots. A class that has none of the modalities
+        gives none. ``purpose`` names the random generator.
         """
         ...
 
@@ -145,7 +162,11 @@ class FittedHead(Scorer, Protocol):
 
 @runtime_checkable
 class Head(Protocol):
-    """Trains a classifier on latents."""
+    """Trains a classifier on latents.
+
+    A head that draws from shots has ``uses_shots = True``, and is refused by a recipe that
+    gives none away; one without is refused by a recipe that does.
+    """
 
     name: ClassVar[str]
 
@@ -187,7 +208,11 @@ class Parts:
 
 @runtime_checkable
 class Fitted(Protocol):
-    """A trained model: tensors and a configuration, nothing else."""
+    """A trained model: tensors and a configuration, nothing else.
+
+    It may have ``variants``, other ways of scoring by name, such as calibrated stacking:
+    objects with ``scores``, whose results a report lists in rows of their own.
+    """
 
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
         """Scores of rows over classes, (rows, classes); the larger the likelier.
@@ -207,8 +232,21 @@ class Fitted(Protocol):
 
 
 @runtime_checkable
+class Variant(Protocol):
+    """Another way in which a fitted thing scores."""
+
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """As ``Fitted.scores``."""
+        ...
+
+
+@runtime_checkable
 class Method(Protocol):
-    """Learns to score rows over classes. The training loop lives behind ``fit``."""
+    """Learns to score rows over classes. The training loop lives behind ``fit``.
+
+    A method may name in ``afterwards`` those of its fields that change nothing about the
+    representation that ``session.reuse`` keeps: a sweep trains it once for all their values.
+    """
 
     name: ClassVar[str]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,24 @@ from rich.table import Column
 from rich.text import Text
 
 EVERY = 10.0  # seconds between two plain lines of one stage
+
+
+class Progressing(Protocol):
+    """Whoever is told of a run's epochs."""
+
+    def __enter__(self) -> Progressing:
+        """The run begins."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """The run has ended."""
+
+    def epoch_ended(self, title: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
+        """This epoch of ``epochs`` has ended."""
 
 
 class RunProgress:

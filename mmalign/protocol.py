@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from mmalign.component import component
-from mmalign.contracts import Modality, ScalerName
+from mmalign.contracts import Modality
 from mmalign.errors import MmalignError
-from mmalign.types import Indices, Problem, Question, Scaling, Source, Training, View
+from mmalign.scaling import scale
+from mmalign.types import Indices, Problem, Question, Source, Training, View
+from mmalign.withheld import Mix, give_shots, mixed
 
 HOLDOUT = 0.2  # of each class's training rows, as the validation protocol's seen questions
 
@@ -28,6 +31,14 @@ class Protocol:
     """"validation" asks about held-out training rows and touches no test row."""
     search: Literal["all", "unseen"] = "all"
     """Classes to choose from: all (generalized), or the unseen ones only."""
+    shots: int = Field(default=0, ge=0)
+    """Samples of each unseen class that move from the question to what may be learnt from."""
+    draws: int = Field(default=10, ge=1)
+    """How many draws of the shots each seed answers; draw n is the same in every recipe."""
+    shots_in_representation: bool = False
+    """Whether the representation is trained on the shots too, or a head alone sees them."""
+    mix: Mix | None = None
+    """Hides side information: each class keeps one of two class-level modalities."""
 
 
 def pose(
@@ -36,29 +47,43 @@ def pose(
     modalities: Mapping[str, Modality],
     protocol: Protocol,
     seed: int = 0,
+    draw: int = 0,
 ) -> Problem:
     """Cut a data set into what may be learnt from and what is asked.
 
-    Every scaling is fitted on the training rows of this problem alone. Raises
-    MmalignError for a split without rows.
+    Every scaling is fitted on the training rows of this problem alone. ``draw`` says
+    which draw of the shots is given away. A data set may ask of unseen classes only, as
+    ImageNet's does. Raises MmalignError where no row trains, or none of an unseen class is
+    asked, for a class with too few samples to give shots away, and for a mix of modalities
+    that are not there.
     """
     splits = source.splits
-    for name in ("train", "test_seen", "test_unseen"):
+    for name in ("train", "test_unseen"):
         if len(getattr(splits, name)) == 0:
             raise MmalignError(f"data set '{source.name}': the split '{name}' has no rows")
     unseen = np.unique(source.labels[splits.test_unseen])
+    seen = np.unique(source.labels[splits.train])
+    if protocol.mix is not None:
+        views = mixed(views, protocol.mix, seen, unseen, seed)
     train = Training(
         classes=source.classes,
         labels=source.labels[splits.train],
         views={name: _rows(view, splits.train) for name, view in views.items()},
-        seen=np.unique(source.labels[splits.train]),
+        seen=seen,
         unseen=unseen,
         validation_classes=splits.validation_classes,
     )
+    test_unseen = splits.test_unseen
+    if protocol.shots:
+        train, kept = give_shots(
+            train, source.labels, views, test_unseen,
+            protocol.shots, draw, protocol.shots_in_representation,
+        )  # fmt: skip
+        test_unseen = test_unseen[kept]
     if protocol.split == "validation":
         problem = validation(train, seed)
     else:
-        rows = np.concatenate([splits.test_seen, splits.test_unseen])
+        rows = np.concatenate([splits.test_seen, test_unseen])
         problem = Problem(train, _question(train, source.labels[rows], _asked(views, rows)), {})
     if protocol.search == "unseen":
         question = problem.question
@@ -78,7 +103,8 @@ def validation(training: Training, seed: int = 0) -> Problem:
 
     The validation classes become the unseen ones; of every other class a fifth of the
     training rows, drawn by ``seed``, becomes the question about seen classes. The rest
-    trains. Raises MmalignError when a side would be empty.
+    trains. Where the problem gives shots away, as many are drawn of the validation
+    classes, by the same draw. Raises MmalignError when a side would be empty.
     """
     held_out = training.validation_classes
     if held_out is None or len(held_out) == 0:
@@ -111,7 +137,16 @@ def validation(training: Training, seed: int = 0) -> Problem:
         seen=np.setdiff1d(training.seen, held_out),
         unseen=np.intersect1d(training.seen, held_out),
         validation_classes=None,
+        shots=None,
     )
+    if training.shots is not None:
+        given = training.shots
+        unseen = rows[np.isin(training.labels[rows], inner.unseen)]
+        inner, left = give_shots(
+            inner, training.labels, training.views, unseen,
+            given.count, given.draw, given.in_representation,
+        )  # fmt: skip
+        rows = np.concatenate([rows[np.isin(training.labels[rows], inner.seen)], unseen[left]])
     asked_views = _asked(training.views, rows)
     return Problem(inner, _question(inner, training.labels[rows], asked_views), {})
 
@@ -134,60 +169,3 @@ def _asked(views: Mapping[str, View], rows: Indices) -> dict[str, View]:
 def _question(training: Training, labels: Indices, views: Mapping[str, View]) -> Question:
     search = np.union1d(training.seen, training.unseen)
     return Question(labels, views, training.seen, training.unseen, search)
-
-
-def scale(problem: Problem, modalities: Mapping[str, Modality]) -> Problem:
-    """Fit each modality's scaling on the training rows and apply it to every row.
-
-    "per-split" fits a min-max scaling on each test set apart, as the public code of
-    CADA-VAE did until 2020: it leaks, and the problem's notes say so.
-    """
-    training, question = problem.training, problem.question
-    scalings, notes = {}, list(problem.notes)
-    trained, asked = dict(training.views), dict(question.views)
-    for name, view in training.views.items():
-        kind = modalities[name].scaler
-        fitted = view if view.level == "sample" else view.take(training.seen)
-        scalings[name] = fit_scaling(fitted, kind, name)
-        trained[name] = scalings[name](view)
-        if name in asked and kind == "per-split":
-            asked[name] = _per_split(asked[name], np.isin(question.labels, question.seen), name)
-            notes.append(
-                f"LEAK: '{name}' was scaled with the test rows' own range"
-                ' (scaler = "per-split"); these numbers are not comparable with honest ones'
-            )
-        elif name in asked:
-            asked[name] = scalings[name](asked[name])
-    return Problem(
-        replace(training, views=trained), replace(question, views=asked), scalings, tuple(notes)
-    )
-
-
-def fit_scaling(view: View, kind: ScalerName, name: str) -> Scaling:
-    """Fit a scaling on the rows that have the modality.
-
-    A dimension that is constant in these rows keeps factor 1. Raises MmalignError when no
-    row has the modality.
-    """
-    values = view.values[view.mask]
-    if len(values) == 0:
-        raise MmalignError(f"modality '{name}': no training row has it")
-    zeros, ones = np.zeros(view.dim, np.float32), np.ones(view.dim, np.float32)
-    if kind in ("none", "unit"):
-        return Scaling(zeros, ones, unit=kind == "unit")
-    if kind == "standard":
-        offset, width = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
-    else:
-        offset, width = values.min(0), values.max(0) - values.min(0)
-    factor = 1 / np.where(width > 0, width, 1)
-    return Scaling(offset.astype(np.float32), factor.astype(np.float32))
-
-
-def _per_split(view: View, seen: np.ndarray, name: str) -> View:
-    values = view.values.copy()
-    for side in (seen, ~seen):
-        rows = np.flatnonzero(side)
-        if len(rows):
-            part = view.take(rows)
-            values[rows] = fit_scaling(part, "min-max", name)(part).values
-    return View(values, view.level, view.mask)

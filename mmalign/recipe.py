@@ -72,6 +72,8 @@ def assemble(
     typed = deepcopy(dict(table))
     for key, (value, _) in laid.items():
         _set(typed, key, value, problems)
+    if "run.seeds" in laid and isinstance(typed.get("sweep"), dict):
+        typed["sweep"].pop("seeds", None)  # what the command line says goes before the file
     reader = Reader(registry)
     recipe = reader.recipe(name, typed)
     # ``--set head.epochs=validation`` and ``--set dataset.root=2024`` are typed by the

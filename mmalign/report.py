@@ -1,19 +1,20 @@
-"""Metrics and their statistics over seeds: S, U, H, T1, AUSUC."""
+"""Metrics and their statistics over seeds: S, U, H, T1, AUSUC, and top-5."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from mmalign.errors import MmalignError
+from mmalign.answers import Answers, read
 from mmalign.types import Facts, Floats, Indices, Question
 
-METRICS = ("S", "U", "H", "T1", "AUSUC")
+METRICS = ("S", "U", "H", "T1", "AUSUC", "U5", "U_rows", "U5_rows")
+TOP = 5  # answers of which one must be right, in U5 and U5_rows
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Measures:
     accuracy of unseen classes searched among unseen ones. ``AUSUC`` is the area under S
     against U as a bias on the seen classes goes from one end to the other (Chao et al.
     2016). ``per_class`` is by class index. ``confusion`` counts (true, answered) class
-    indices.
+    indices. ``U5`` is U where one right answer among the best five will do. ``U_rows`` and
+    ``U5_rows`` are the same two as shares of the unseen classes' rows: a class counts as
+    often as it has rows.
     """
 
     S: float
@@ -35,6 +38,9 @@ class Measures:
     AUSUC: float
     per_class: Mapping[int, float] = field(default_factory=dict)
     confusion: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    U5: float = float("nan")
+    U_rows: float = float("nan")
+    U5_rows: float = float("nan")
 
     def summary(self) -> dict[str, float]:
         """The metrics by name."""
@@ -53,15 +59,16 @@ def per_class(right: NDArray[np.bool_], labels: Indices) -> dict[int, float]:
     return dict(zip(classes.tolist(), share.tolist(), strict=True))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+def _mean(right: NDArray[np.bool_], labels: Indices) -> float:
+    """The mean over classes of each one's share of right answers; NaN without rows."""
+    shares = list(per_class(right, labels).values())
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def top1(scores: Floats, question: Question) -> float:
     """T1 from scores of the unseen classes' rows over the unseen classes alone."""
     labels = question.labels[np.isin(question.labels, question.unseen)]
-    _check(scores, len(labels), len(question.unseen))
-    return _mean(list(per_class(question.unseen[scores.argmax(1)] == labels, labels).values()))
+    return _mean(read(scores, labels, question.unseen, question.seen).said == labels, labels)
 
 
 def measure(scores: Floats, question: Question, unseen_scores: Floats | None = None) -> Measures:
@@ -70,62 +77,95 @@ def measure(scores: Floats, question: Question, unseen_scores: Floats | None = N
     ``unseen_scores``, (unseen rows, unseen classes), give T1; without them T1 comes from
     ``scores``. Raises MmalignError for scores of another shape, NaN and infinity.
     """
-    _check(scores, len(question.labels), len(question.search))
-    answers = question.search[scores.argmax(1)]
-    accuracy = per_class(answers == question.labels, question.labels)
-    pairs, counts = np.unique(np.stack([question.labels, answers]), axis=1, return_counts=True)
-    confusion = {
-        (int(true), int(said)): int(count)
-        for (true, said), count in zip(pairs.T.tolist(), counts.tolist(), strict=True)
-    }
-    asked = np.isin(question.labels, question.unseen)
-    if unseen_scores is None:
-        unseen_scores = scores[asked][:, np.isin(question.search, question.unseen)]
-    t1 = top1(unseen_scores, question)
+    answers, alone = read(scores, question.labels, question.search, question.seen), None
+    if unseen_scores is not None:
+        labels = question.labels[np.isin(question.labels, question.unseen)]
+        alone = read(unseen_scores, labels, question.unseen, question.seen)
+    return judge(answers, question, alone)
+
+
+def judge(answers: Answers, question: Question, alone: Answers | None = None) -> Measures:
+    """Measure the answers to a question.
+
+    ``alone`` are the answers of the unseen classes' rows searched among unseen classes, for
+    T1. A question without a row of a seen class has no S, H and AUSUC.
+    """
+    labels = question.labels
+    right, asked = answers.said == labels, np.isin(labels, question.unseen)
+    unseen, among_five = labels[asked], answers.rank[asked] < TOP
+    said = answers.unseen[asked] if alone is None else alone.said
+    t1, accuracy = _mean(said == unseen, unseen), per_class(right, labels)
     nan = float("nan")
+    found = Measures(nan, nan, nan, t1, nan, accuracy, _confusion(answers.said, labels))
     if not np.isin(question.seen, question.search).any():
-        return Measures(nan, nan, nan, t1, nan, accuracy, confusion)
-    s = _mean([accuracy[int(index)] for index in question.seen if int(index) in accuracy])
-    u = _mean([accuracy[int(index)] for index in question.unseen if int(index) in accuracy])
-    return Measures(s, u, harmonic(s, u), t1, ausuc(scores, question), accuracy, confusion)
+        return found
+    s, u = _mean(right[~asked], labels[~asked]), _mean(right[asked], unseen)
+    return replace(
+        found,
+        S=s,
+        U=u,
+        H=harmonic(s, u),
+        AUSUC=ausuc(answers, question),
+        U5=_mean(among_five, unseen),
+        U_rows=float(right[asked].mean()) if len(unseen) else nan,
+        U5_rows=float(among_five.mean()) if len(unseen) else nan,
+    )
 
 
-def _check(scores: Floats, rows: int, classes: int) -> None:
-    if scores.shape != (rows, classes):
-        raise MmalignError(
-            f"a method gave scores of shape {scores.shape} for {rows} rows and {classes} classes"
-        )
-    if not np.isfinite(scores).all():
-        raise MmalignError("a method gave NaN or infinity as a score")
+def _confusion(said: Indices, labels: Indices) -> dict[tuple[int, int], int]:
+    pairs, counts = np.unique(np.stack([labels, said]), axis=1, return_counts=True)
+    return {
+        (int(true), int(answer)): int(count)
+        for (true, answer), count in zip(pairs.T.tolist(), counts.tolist(), strict=True)
+    }
 
 
-def ausuc(scores: Floats, question: Question) -> float:
+def stacking_bias(scores: Floats, question: Question) -> tuple[float, float]:
+    """The bias off seen classes' scores that is best for H on this question, and that H.
+
+    Calibrated stacking (Chao et al. 2016, eq. 7). Every bias between two neighbouring
+    margins gives the same answers, so each of these is tried once, at its middle. Ask it of
+    the validation question, never of a test row.
+    """
+    answers = read(scores, question.labels, question.search, question.seen)
+    edges = np.unique(answers.margin).astype(np.float64)
+    tried = np.concatenate([[edges[0] - 1], (edges[1:] + edges[:-1]) / 2, [edges[-1] + 1]])
+    s, u = _sides(answers, question)
+    h = np.array([harmonic(*pair) for pair in zip(s.tolist(), u.tolist(), strict=True)])
+    best = int(h.argmax())
+    return float(tried[best]), float(h[best])
+
+
+def ausuc(answers: Answers, question: Question) -> float:
     """Area under the seen-unseen accuracy curve (Chao et al. 2016, section 4).
 
     A bias is subtracted from every seen class's score. A row goes to the seen side while
     the bias is at most the margin between its best seen and its best unseen score, so the
-    curve has one point per margin; trapezoids between them.
+    curve has one point per margin; trapezoids between them. NaN where one side has no row.
     """
-    of_seen = np.isin(question.search, question.seen)
-    seen, unseen = question.search[of_seen], question.search[~of_seen]
-    best_seen, best_unseen = scores[:, of_seen], scores[:, ~of_seen]
-    margin = best_seen.max(1) - best_unseen.max(1)
-    counts = np.bincount(question.labels, minlength=int(question.search.max()) + 1)
-    weight = 1 / counts[question.labels].astype(np.float64)
     asked_seen = np.isin(question.labels, question.seen)
+    if asked_seen.all() or not asked_seen.any():
+        return float("nan")
+    s, u = _sides(answers, question)
+    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+
+
+def _sides(answers: Answers, question: Question) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """S and U as the bias grows past each of the distinct margins, from below the first."""
+    labels, margin = question.labels, answers.margin
+    asked_seen = np.isin(labels, question.seen)
+    weight = 1 / np.bincount(labels)[labels].astype(np.float64)
     weight /= np.where(
-        asked_seen,
-        max(1, len(np.unique(question.labels[asked_seen]))),
-        max(1, len(np.unique(question.labels[~asked_seen]))),
+        asked_seen, len(np.unique(labels[asked_seen])), len(np.unique(labels[~asked_seen]))
     )
-    right_seen = weight * (asked_seen & (seen[best_seen.argmax(1)] == question.labels))
-    right_unseen = weight * (~asked_seen & (unseen[best_unseen.argmax(1)] == question.labels))
+    right_seen = weight * (asked_seen & (answers.seen == labels))
+    right_unseen = weight * (~asked_seen & (answers.unseen == labels))
 
     order = np.argsort(margin, kind="stable")
     last = np.append(np.diff(margin[order]) > 0, True)  # equal margins change sides together
     s = np.append(right_seen.sum(), (right_seen.sum() - np.cumsum(right_seen[order]))[last])
     u = np.append(0.0, np.cumsum(right_unseen[order])[last])
-    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+    return s, u
 
 
 @dataclass(frozen=True)
@@ -155,14 +195,18 @@ def statistic(runs: Sequence[float]) -> Statistic:
 class Report:
     """The outcome of a run: statistics over seeds, and all that is needed to judge them.
 
-    ``target`` are the recipe's published numbers in per cent. ``notes`` are what a reader
-    must know, a leak first.
+    One entry of ``seeds``, ``draws`` and ``measures`` a run; ``draws`` names the draw of the
+    shots, or is None. ``variants`` are other ways of scoring, by name, such as calibrated
+    stacking. ``target`` are the recipe's published numbers in per cent. ``notes`` are what a
+    reader must know, a leak first.
     """
 
     recipe: str
     seeds: tuple[int, ...]
     measures: tuple[Measures, ...]
     classes: tuple[str, ...]
+    draws: tuple[int | None, ...] = ()
+    variants: Mapping[str, tuple[Measures, ...]] = field(default_factory=dict)
     target: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     facts: tuple[Facts, ...] = ()
@@ -170,6 +214,11 @@ class Report:
 
     @property
     def summary(self) -> dict[str, Statistic]:
-        """Each metric that was asked, over the seeds."""
-        columns = {name: [getattr(each, name) for each in self.measures] for name in METRICS}
-        return {k: statistic(runs) for k, runs in columns.items() if not np.isnan(runs).any()}
+        """Each metric that was asked, over the runs."""
+        return summarised(self.measures)
+
+
+def summarised(measures: Sequence[Measures]) -> dict[str, Statistic]:
+    """Each metric that was asked, over runs."""
+    columns = {name: [getattr(each, name) for each in measures] for name in METRICS}
+    return {k: statistic(runs) for k, runs in columns.items() if not np.isnan(runs).any()}

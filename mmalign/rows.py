@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,30 @@ from mmalign.errors import MmalignError
 from mmalign.types import Floats
 
 
-def read_rows(path: Path) -> Floats:
+def named_files(given: Sequence[str], modality: str | None = None) -> dict[Any, Path]:
+    """Files by modality, from ``MODALITY=FILE``; a single file without one is under None.
+
+    A lone file belongs to ``modality`` where that is given. Raises MmalignError for several
+    files of which one names no modality, and for a modality that is named twice.
+    """
+    found: dict[Any, Path] = {}
+    for each in given:
+        name, equals, path = each.partition("=")
+        if not equals or Path(each).is_file():
+            name, path = modality or "", each
+        if not name and len(given) > 1:
+            raise MmalignError(f"'{each}': of several files each says its modality: NAME={each}")
+        if name in found:
+            raise MmalignError(f"'{each}': the modality '{name}' has a file already")
+        found[name or None] = Path(path)
+    return found
+
+
+def read_rows(path: Path, lacking: bool = False) -> Floats:
     """Rows of an .npy file as (rows, dim) float32; never unpickles.
 
-    Raises MmalignError for a file that is no such array, holds objects, or is not finite.
+    With ``lacking``, NaN throughout a row says that it lacks the modality. Raises
+    MmalignError for a file that is no such array, holds objects, or is not finite.
     """
     try:
         values = np.load(path, allow_pickle=False)
@@ -34,6 +55,8 @@ def read_rows(path: Path) -> Floats:
     with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
         rows: Floats = values.astype(np.float32)
     wrong = ~np.isfinite(rows).all(axis=1)
+    if lacking:
+        wrong &= ~np.isnan(rows).all(axis=1)
     if wrong.any():
         raise MmalignError(
             f"{path}: row {int(np.argmax(wrong))} holds NaN or infinity"

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmalign.report import METRICS, Report, Statistic
+from mmalign.report import METRICS, Report, Statistic, summarised
 
 MEANINGS = {
     "S": "seen classes, all classes searched",
@@ -17,7 +17,14 @@ MEANINGS = {
     "H": "harmonic mean of S and U",
     "T1": "unseen classes, only they searched",
     "AUSUC": "area under the seen-unseen curve",
+    "U5": "as U, right among the best five",
+    "U_rows": "as U, every row counting alike",
+    "U5_rows": "as U5, every row counting alike",
 }
+# T1 searches unseen classes alone and AUSUC goes over every bias: no bias changes them.
+STACKABLE = ("S", "U", "H")
+# Said in report.json always, elsewhere only where there is no S to read first.
+EXTRA = ("U5", "U_rows", "U5_rows")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -25,28 +32,40 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "recipe": report.recipe,
         "notes": list(report.notes),
-        "summary": {
-            name: {
-                "mean": each.mean,
-                "std": each.std,
-                "ci95": each.ci95,
-                "runs": list(each.runs),
-            }
-            for name, each in report.summary.items()
-        },
+        "summary": _statistics(report.summary),
+        "variants": {name: _statistics(summarised(each)) for name, each in report.variants.items()},
         "target": dict(report.target),
         "seeds": list(report.seeds),
         "runs": [
             {
                 "seed": seed,
+                **({} if draw is None else {"draw": draw}),
                 "facts": dict(facts),
                 "per_class": {
                     report.classes[index]: accuracy for index, accuracy in each.per_class.items()
                 },
             }
-            for seed, facts, each in zip(report.seeds, report.facts, report.measures, strict=True)
+            for seed, draw, facts, each in zip(
+                report.seeds,
+                report.draws or [None] * len(report.seeds),
+                report.facts,
+                report.measures,
+                strict=True,
+            )
         ],
         **report.context,
+    }
+
+
+def _statistics(summary: Mapping[str, Statistic]) -> dict[str, Any]:
+    return {
+        name: {
+            "mean": each.mean,
+            "std": each.std,
+            "ci95": each.ci95,
+            "runs": list(each.runs),
+        }
+        for name, each in summary.items()
     }
 
 
@@ -75,17 +94,24 @@ def as_text(report: Report) -> RenderableType:
         table.add_column("published", justify="right")
         table.add_column("difference", justify="right")
     table.add_column("", style="dim")
-    for name, each in report.summary.items():
+    compared = any(value is not None for value in published.values())
+    rows = [(name, each, published[name], MEANINGS[name]) for name, each in listed(report).items()]
+    for variant, measures in report.variants.items():
+        rows += [
+            (name, each, None, f"with {variant}")
+            for name, each in summarised(measures).items()
+            if name in STACKABLE
+        ]
+    for name, each, goal, meaning in rows:
         cells: list[RenderableType] = [
-            Text(name, style="bold" if name == "H" else ""),
+            Text(name, style="bold" if name == headline(report) else ""),
             percent(each),
         ]
         if len(report.seeds) > 1:
             cells.append(interval(each))
-        if any(value is not None for value in published.values()):
-            goal = published[name]
+        if compared:
             cells += ["", ""] if goal is None else [f"{goal:.1f}", f"{100 * each.mean - goal:+.1f}"]
-        table.add_row(*cells, MEANINGS[name])
+        table.add_row(*cells, meaning)
     lines: list[RenderableType] = [Text(f"warning: {n}", style="yellow") for n in report.notes]
     lines += [Text(sentence(report), style="bold"), Text(), table]
     if report.target.get("source"):
@@ -94,10 +120,25 @@ def as_text(report: Report) -> RenderableType:
     return Group(*lines, Text(str(report.context.get("reading", "")), style="dim"))
 
 
+def listed(report: Report) -> dict[str, Statistic]:
+    """The metrics that a reader is shown first."""
+    brief = "S" in report.summary
+    return {k: each for k, each in report.summary.items() if not (brief and k in EXTRA)}
+
+
+def headline(report: Report) -> str:
+    """The metric that sums the report up: H, or U where no seen class is asked, or T1."""
+    return next(name for name in ("H", "U", "T1") if name in report.summary)
+
+
 def sentence(report: Report) -> str:
     """The result in one sentence."""
-    name = "H" if "H" in report.summary else "T1"
-    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {report.seeds[0]}"
+    name = headline(report)
+    several = sorted(set(report.seeds))
+    seeds = f"{len(several)} seeds" if len(several) > 1 else f"seed {several[0]}"
+    draws = {draw for draw in report.draws if draw is not None}
+    if draws:
+        seeds += f" and {len(draws)} draw{'s' if len(draws) > 1 else ''} of the shots"
     unseen = report.context.get("unseen", 0)
     return (
         f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds};"
@@ -138,7 +179,7 @@ def card(report: Report, seed: int) -> str:
     """A model card: what the model is, how it scored, how to use it, and its limits."""
     context: Mapping[str, Any] = report.context
     rows = "\n".join(
-        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in report.summary.items()
+        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in listed(report).items()
     )
     notes = "".join(f"\n> **Warning.** {note}\n" for note in report.notes)
     hashes = "\n".join(f"- `{name}`: `{value}`" for name, value in context["data"].items())
@@ -151,7 +192,7 @@ def card(report: Report, seed: int) -> str:
         seen=context["seen"],
         unseen=context["unseen"],
         seed=seed,
-        seeds=len(report.seeds),
+        seeds=len(set(report.seeds)),
         rows=rows,
         hashes=hashes,
         reading=context["reading"],

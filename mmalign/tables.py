@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import Field
 
 from mmalign.component import build, component, plain
 from mmalign.contracts import Dataset, Head, Kind, Method, Modality, Parts, Weighted
-from mmalign.errors import MmalignError, nearest
+from mmalign.errors import MmalignError, did_you_mean, nearest
+from mmalign.figure import Figure
 from mmalign.losses import Ramp, ramp
 from mmalign.plugins import Registry
 from mmalign.protocol import Protocol
 
 TABLES = ("dataset", "modality", "method", "loss", "head", "protocol", "report", "run")
+EXPERIMENT = ("sweep", "figure", "tune")  # of many runs
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
@@ -78,7 +80,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole experiment: its components, and the table that they were read from."""
+    """A whole experiment: its components, and the table that they were read from.
+
+    ``table`` is the table of one run as resolved, with every default; ``given`` is the whole
+    table as written. ``sweep`` and ``tune``, tables as written, ask for many runs.
+    """
 
     name: str
     dataset: Dataset
@@ -88,12 +94,21 @@ class Recipe:
     report: ReportSettings
     run: RunSettings
     table: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    sweep: Mapping[str, Any] | None = field(default=None, compare=False)
+    figure: Figure | None = field(default=None, compare=False)
+    tune: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds to run."""
         given = self.run.seeds
         return tuple(range(given)) if isinstance(given, int) else given
+
+    @property
+    def draws(self) -> tuple[int | None, ...]:
+        """The draws of the shots that each seed answers; one None where none are drawn."""
+        return tuple(range(self.protocol.draws)) if self.protocol.shots else (None,)
 
 
 class Reader:
@@ -107,8 +122,8 @@ class Reader:
     def recipe(self, name: str, table: Mapping[str, Any]) -> Recipe | None:
         """The whole recipe, or None when ``problems`` holds anything."""
         for key in table:
-            if key not in TABLES:
-                near = nearest(key, TABLES)
+            if key not in (*TABLES, *EXPERIMENT):
+                near = nearest(key, (*TABLES, *EXPERIMENT))
                 self.problems.append(
                     f"{key}: no such table" + (f"; did you mean '{near}'?" if near else "")
                 )
@@ -123,16 +138,30 @@ class Reader:
         protocol = self.plain(Protocol, "protocol", table)
         report = self.plain(ReportSettings, "report", table)
         run = self.plain(RunSettings, "run", table)
+        figure = self.figure(table)
         parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
         if not self.problems and method is not None:
-            self.problems += method.check(parts)
+            self.problems += [*method.check(parts), *disagreements(parts, protocol)]
         if self.problems:
             return None
         return Recipe(
             name, cast("Dataset", dataset), cast("Method", method), parts,
             cast("Protocol", protocol), cast("ReportSettings", report), cast("RunSettings", run),
-            self.resolved,
+            self.resolved, table, table.get("sweep"), figure, table.get("tune"),
         )  # fmt: skip
+
+    def figure(self, table: Mapping[str, Any]) -> Figure | None:
+        """The figure of a sweep; [sweep] and [tune] themselves are read cell by cell."""
+        for key in EXPERIMENT:
+            if not isinstance(table.get(key, {}), Mapping):
+                self.problems.append(f"{key}: a table was expected (got {table[key]!r})")
+        if not isinstance(table.get("figure"), Mapping):
+            return None
+        if "sweep" not in table:
+            self.problems.append("figure: it shows a sweep; give a [sweep]")
+        made, problems = build(Figure, table["figure"], "figure")
+        self.problems += problems
+        return made
 
     def one(self, kind: Kind, table: Mapping[str, Any]) -> Any:
         """The component of a table that stands once."""
@@ -230,3 +259,20 @@ class Reader:
         if made is not None:
             self.resolved[key] = plain(made)
         return made
+
+
+def disagreements(parts: Parts, protocol: Protocol) -> list[str]:
+    """Where the protocol asks for what the parts do not have."""
+    problems = []
+    for name in protocol.mix.between if protocol.mix is not None else ():
+        if name not in parts.modalities:
+            hint = did_you_mean(name, parts.modalities)
+            problems.append(f"protocol.mix.between: no modality '{name}'; {hint}")
+    if parts.head is not None and getattr(parts.head, "uses_shots", False) != bool(protocol.shots):
+        problems.append(
+            f"head.use: '{parts.head.name}' draws nothing from protocol.shots; a head such as"
+            " 'few-shot' does"
+            if protocol.shots
+            else f"protocol.shots: missing; the head '{parts.head.name}' draws from shots"
+        )
+    return problems

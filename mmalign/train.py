@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mmalign.align import Aligner, Batch, Noise, Scale
+from mmalign.contracts import Products
 from mmalign.errors import MmalignError
 from mmalign.losses import Objective
 from mmalign.types import Session, Training
@@ -65,11 +67,14 @@ def train_aligner(
     draw: Draw,
     noise: Noise,
     scale: Scale,
+    products: Products = "float32",
     stage: str = "representation",
 ) -> None:
     """Train in place with Adam (amsgrad), telling the session of each epoch.
 
-    Raises MmalignError when a loss is no longer finite.
+    ``products = "bfloat16"`` rounds the factors of every matrix product to bfloat16 and
+    adds up in float32; weights and optimiser stay float32. Raises MmalignError when a loss
+    is no longer finite.
     """
     data = Resident(training, session.device)
     aligner.to(session.device).train()
@@ -80,10 +85,11 @@ def train_aligner(
         sums: dict[str, Tensor] = {}
         rows_seen = 0
         for rows in indices(len(training.labels), batch, draw, order):
-            flow = aligner(data.batch(rows.to(session.device)), generators, noise, scale)
-            loss, terms = objective(flow, epoch)
-            optimiser.zero_grad()
-            loss.backward()
+            with precision_of(products):
+                flow = aligner(data.batch(rows.to(session.device)), generators, noise, scale)
+                loss, terms = objective(flow, epoch)
+                optimiser.zero_grad()
+                loss.backward()
             optimiser.step()
             rows_seen += len(rows)
             for name, value in {"loss": loss, **terms}.items():
@@ -92,6 +98,17 @@ def train_aligner(
         check_finite(means, stage, epoch)
         session.epoch_ended(stage, epoch + 1, epochs, means)
     aligner.eval()
+
+
+@contextmanager
+def precision_of(products: Products) -> Iterator[None]:
+    """Matrix products of this precision, on the processor and on CUDA, for a while."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if products == "bfloat16" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def check_finite(terms: Mapping[str, float], stage: str, epoch: int) -> None:

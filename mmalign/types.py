@@ -6,8 +6,9 @@ runs``. ``samples`` counts what the data set holds, ``rows`` any selection of it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -34,15 +35,16 @@ class View:
     ``values`` is (rows, dim) float32. At level "sample" a row is a sample, at level
     "class" it is a class; class-level views are expanded by label inside a batch and are
     never copied to sample size. A row whose ``mask`` is False has no such modality, and
-    its values are never read. ``hashes`` gives the SHA-256 of each file that was read for
-    it besides the data set's own; a selection of rows drops them. Raises MmalignError for
-    shapes that disagree and for numbers that are not finite in a row that the mask says is
-    there.
+    its values are never read. ``notes`` are what a report must say of where the numbers
+    come from, ``hashes`` the SHA-256 of each file that the modality itself read. Raises
+    MmalignError for shapes that disagree and for numbers that are not finite in a row that
+    the mask says is there.
     """
 
     values: Floats
     level: Level
     mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
+    notes: tuple[str, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,7 +73,21 @@ class View:
 
     def take(self, rows: Indices) -> View:
         """The same view of these rows only."""
-        return View(self.values[rows], self.level, self.mask[rows])
+        return replace(self, values=self.values[rows], mask=self.mask[rows])
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Any number of texts for each sample or each class.
+
+    ``values`` has one tuple a row, (rows,), empty where a row has no text.
+    """
+
+    values: tuple[tuple[str, ...], ...]
+    level: Level
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -94,9 +110,10 @@ class Source:
     """What a data set offers: arrays, texts, names and splits.
 
     ``labels`` is (samples,), an index into ``classes``. ``arrays`` are found by the name
-    that a modality asks for. ``hashes`` gives the SHA-256 of each file read. ``notes``
-    are warnings that belong into the report. ``samples`` names each sample, such as by its
-    picture's path; it is empty where the data set names none.
+    that a modality asks for, and so are ``texts``. ``samples`` are names of the samples, of
+    which none is there twice; empty where the data set has none. ``hashes`` gives the
+    SHA-256 of each file read. ``notes`` are warnings that belong into the report. Raises
+    MmalignError where lengths disagree.
     """
 
     name: str
@@ -104,24 +121,35 @@ class Source:
     labels: Indices
     arrays: Mapping[str, View]
     splits: Splits
-    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    texts: Mapping[str, Texts] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.samples) not in (0, len(self.labels)):
-            raise MmalignError(
-                f"data set '{self.name}': {len(self.samples)} sample names for"
-                f" {len(self.labels)} samples; name all of them, or none"
-            )
-        for name, view in self.arrays.items():
-            rows = len(self.labels) if view.level == "sample" else len(self.classes)
-            if len(view) != rows:
+        offered: dict[str, View | Texts] = {**self.texts, **self.arrays}
+        for name, each in offered.items():
+            rows = len(self.labels) if each.level == "sample" else len(self.classes)
+            if len(each) != rows:
                 raise MmalignError(
-                    f"data set '{self.name}': '{name}' has {len(view)} rows for {rows}"
-                    f" {'samples' if view.level == 'sample' else 'classes'}"
+                    f"data set '{self.name}': '{name}' has {len(each)} rows for {rows}"
+                    f" {'samples' if each.level == 'sample' else 'classes'}"
                 )
+        if self.samples and len(self.samples) != len(self.labels):
+            raise MmalignError(
+                f"data set '{self.name}': {len(self.samples)} names for {len(self.labels)} samples"
+            )
+        if len(set(self.samples)) < len(self.samples):
+            twice = next(name for name, count in Counter(self.samples).items() if count > 1)
+            raise MmalignError(f"data set '{self.name}': two samples are called '{twice}'")
+
+    def with_word_of(self, views: Mapping[str, View]) -> Source:
+        """The same with each view's notes and hashes, under the name of its modality."""
+        notes = [f"{name}: {note}" for name, view in views.items() for note in view.notes]
+        hashes = {
+            f"{n}/{file}": sha for n, view in views.items() for file, sha in view.hashes.items()
+        }
+        return replace(self, notes=(*self.notes, *notes), hashes={**self.hashes, **hashes})
 
 
 @dataclass(frozen=True)
@@ -140,12 +168,29 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Shots:
+    """The few samples of unseen classes that a few-shot problem gives away.
+
+    ``count`` of each class, ``labels`` is (rows,), ``views`` are the sample-level views of
+    these rows. ``draw`` says which draw they are: it alone decides, so that every method
+    gets the same ones. With ``in_representation`` they are among the training rows too.
+    """
+
+    count: int
+    draw: int
+    labels: Indices
+    views: Mapping[str, View]
+    in_representation: bool = False
+
+
+@dataclass(frozen=True)
 class Training:
     """What may be learnt from: nothing here stems from a row that is asked.
 
     ``labels`` is (rows,), an index into ``classes``. Sample-level views hold the training
-    rows alone, class-level views every class. ``seen`` are the classes of the training
-    rows, ``unseen`` those known from class-level views only.
+    rows alone, class-level views every class. ``seen`` are the classes that the data set
+    trains on, ``unseen`` those known from class-level views, and from ``shots`` where the
+    problem is a few-shot one.
     """
 
     classes: tuple[str, ...]
@@ -154,6 +199,7 @@ class Training:
     seen: Indices
     unseen: Indices
     validation_classes: Indices | None = None
+    shots: Shots | None = None
 
     @property
     def signature(self) -> Signature:
@@ -199,13 +245,14 @@ class Scaling:
             raise MmalignError(
                 f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
             )
-        values = (view.values - self.offset) * self.factor
+        # In place: a large data set has no room for one array a step.
+        values = view.values - self.offset
+        values *= self.factor
         if self.unit:
             length = np.linalg.norm(values, axis=1, keepdims=True)
-            values = values / np.maximum(length, np.finfo(np.float32).tiny)
-        return View(
-            np.where(view.mask[:, None], values, 0).astype(np.float32), view.level, view.mask
-        )
+            values /= np.maximum(length, np.finfo(np.float32).tiny)
+        values[~view.mask] = 0
+        return View(values, view.level, view.mask)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from mmalign import (
     sample,
 )
 from mmalign.contracts import Weighted
-from mmalign_aligned_vae.fitting import encode
+from mmalign_aligned_vae.fitting import encode, represent
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
+from mmalign_aligned_vae.posteriors import posteriors
 from mmalign_gzsl.softmax import Softmax
 
 CLASSES = (0, 1, 2, 3, 4, 5)
@@ -149,14 +150,14 @@ def drawer(given, noise="independent", scale="std"):
 def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():
     given = training()
     latents = drawer(given)
-    z, labels = latents.draw("sample", (2, 0), 13, "head.all")
+    z, labels = latents.draw(("image",), (2, 0), 13, "head.all")
     assert labels.tolist() == [2] * 13 + [0] * 13
     rows = [*range(20, 30), 20, 21, 22, *range(10), 0, 1, 2]
     posterior = latents.aligner.encode("image", torch.from_numpy(given.views["image"].values[rows]))
     generator = Session(0).generator("head.all.image")
     assert torch.equal(z, sample(posterior, generator, "independent", "std"))
-    again, _ = latents.draw("sample", (2, 0), 13, "head.all")
-    other, _ = latents.draw("sample", (2, 0), 13, "head.unseen")
+    again, _ = latents.draw(("image",), (2, 0), 13, "head.all")
+    other, _ = latents.draw(("image",), (2, 0), 13, "head.unseen")
     assert torch.equal(z, again)
     assert not torch.equal(z, other)
 
@@ -164,7 +165,7 @@ def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():
 def test_latents_of_class_level_rows_are_of_the_class_itself():
     given = training()
     latents = drawer(given, noise="shared", scale="variance")
-    z, labels = latents.draw("class", UNSEEN, 3, "head.all")
+    z, labels = latents.draw(("attributes",), UNSEEN, 3, "head.all")
     assert labels.tolist() == [4, 4, 4, 5, 5, 5]
     x = torch.from_numpy(given.views["attributes"].values[labels])
     expected = sample(
@@ -185,16 +186,49 @@ def test_rows_and_classes_that_lack_the_modality_give_no_latents():
         "attributes": View(attributes.values, "class", np.arange(6) != 4),
     }
     latents = drawer(replace(given, views=views))
-    _, labels = latents.draw("sample", (0, 1), 5, "p")
+    _, labels = latents.draw(("image",), (0, 1), 5, "p")
     assert labels.tolist() == [0] * 5
-    assert latents._rows(views["image"], (0,), 7)[0].tolist() == [0, 2, 4, 6, 8, 0, 2]
-    _, labels = latents.draw("class", UNSEEN, 2, "p")
+    z, _ = latents.draw(("image",), (0,), 7, "p")
+    x = torch.from_numpy(image.values[[0, 2, 4, 6, 8, 0, 2]])
+    generator = Session(0).generator("p.image")
+    assert torch.equal(
+        z, sample(latents.aligner.encode("image", x), generator, "independent", "std")
+    )
+    _, labels = latents.draw(("attributes",), UNSEEN, 2, "p")
     assert labels.tolist() == [5, 5]
-    empty, none = latents.draw("class", (4,), 2, "p")
+    empty, none = latents.draw(("attributes",), (4,), 2, "p")
     assert (empty.shape, len(none)) == ((0, 4), 0)
 
 
-def test_rows_are_encoded_by_the_mean_of_what_they_have():
+@pytest.mark.parametrize("part", [1, 3, 5, 100])
+def test_posteriors_in_parts_are_those_of_all_rows_at_once(part):
+    given = training()
+    aligner, view = drawer(given).aligner, given.views["image"]
+    rows = np.array([7, 7, 0, 39, 7, 2, 0])
+    found = posteriors(aligner, "image", view, rows, "cpu", part)
+    expected = aligner.encode("image", torch.from_numpy(view.values[rows]))
+    for name in ("mean", "logvar"):
+        # Products of other sizes add up in another order: a few float32 steps.
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_kept_representation_is_found_again_whatever_classes_are_unseen(tmp_path):
+    given = training()
+    session = Session(0, reuse=tmp_path)
+    views = given.views | {"attributes": View(given.views["attributes"].values.copy(), "class")}
+    views["attributes"].values[list(UNSEEN)] += 1
+    other = replace(given, views=views, unseen=given.unseen[:1])
+    for each in (given, other):
+        represent(method(), each, parts(), session, "representation")
+    assert len(list(tmp_path.iterdir())) == 1
+    views["attributes"].values[0] += 1
+    represent(method(), other, parts(), session, "representation")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_rows_are_encoded_by_what_they_have():
     dims = {"image": 5, "attributes": 5}
     aligner = Aligner(modalities(), dims, 4, Session(0).generator)
     values = training().views["image"].values[:3]
@@ -207,7 +241,7 @@ def test_rows_are_encoded_by_the_mean_of_what_they_have():
     x = torch.from_numpy(values)
     one, other = (aligner.encode(name, x).mean for name in ("image", "attributes"))
     expected = torch.cat([one[:1], (one[1:] + other[1:]) / 2])
-    torch.testing.assert_close(encode(aligner, views, "cpu"), expected)
+    torch.testing.assert_close(encode(aligner, views, "cpu", "mixture"), expected)
     with pytest.raises(MmalignError, match="row 0 has none of the modalities attributes"):
         encode(aligner, {"attributes": views["attributes"]}, "cpu")
     with pytest.raises(MmalignError, match="got sound"):

@@ -14,7 +14,7 @@ from mmalign import MmalignError, Scaling, Session, Signature
 from mmalign.bundle import CONFIG, WEIGHTS
 from mmalign.plugins import discover
 from mmalign.recipe import read
-from mmalign.run import one_seed, run
+from mmalign.run import answer, run
 
 SMALL = [
     *("dataset.samples=6", "dataset.seen=6", "dataset.validation=2", "dataset.unseen=3"),
@@ -46,7 +46,8 @@ def rows(count=5, dim=64):
 def test_a_loaded_model_scores_bit_for_bit_like_the_one_that_was_saved(recipe, finished):
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
-    problem, fitted, _ = one_seed(recipe, source, views, Session(0))
+    answered = answer(recipe, source, views, Session(0))
+    problem, fitted = answered.problem, answered.fitted
     question = problem.question
     expected = fitted.scores(question.views, question.search.tolist())
 
@@ -93,10 +94,10 @@ def test_prediction_can_be_restricted_to_classes(bundle):
     ("features", "classes", "said"),
     [
         (rows(dim=63), None, "modality 'image': 63 numbers a row.* 64"),
-        ({"sound": rows()}, None, "no rows of 'sound'; it has image"),
-        ({"attributes": rows(dim=24)}, None, "no rows of 'attributes'"),
-        ({"image": rows(dim=64), "attributes": rows()}, None, "no rows of 'attributes'"),
-        ({}, None, "got nothing"),
+        ({"sound": rows()}, None, "no modality 'sound'; it has image, attributes"),
+        ({"attributes": rows(dim=64)}, None, "'attributes': 64 numbers a row.* 24"),
+        ({"image": rows(5), "attributes": rows(4, 24)}, None, "5 of 'image', 4 of 'attributes'"),
+        ({}, None, "no modality was given"),
         ([["a"] * 64], None, "modality 'image': could not convert"),
         ([[0.0] * 64, [1.0]], None, "modality 'image'"),
         (rows(), ["unicorn"], "no class 'unicorn'"),
@@ -106,8 +107,8 @@ def test_prediction_can_be_restricted_to_classes(bundle):
     ids=[
         "width",
         "unknown",
-        "class level",
-        "both",
+        "another width",
+        "other rows",
         "none",
         "text",
         "ragged",
@@ -119,6 +120,25 @@ def test_prediction_can_be_restricted_to_classes(bundle):
 def test_wrong_rows_are_refused(bundle, features, classes, said):
     with pytest.raises(MmalignError, match=said):
         mmalign.load(bundle).scores(features, classes)
+
+
+def test_any_modality_or_several_of_them_will_do(bundle):
+    model = mmalign.load(bundle)
+    described = rows(5, 24)
+    image, words = ({"image": rows()}, {"attributes": described})
+    one, other, both = (model.scores(each) for each in (image, words, image | words))
+    assert one.shape == other.shape == both.shape
+    assert not np.array_equal(both, one)
+    lacking = rows()
+    lacking[:2] = np.nan
+    some = model.scores({"image": lacking, "attributes": described})
+    # Another order of sums: the rows are fused one by one, with or without their neighbours.
+    np.testing.assert_allclose(some[2:], both[2:], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(some[:2], other[:2], rtol=1e-5, atol=1e-6)
+    described = described.copy()
+    described[0] = np.nan
+    with pytest.raises(MmalignError, match="row 0 has none of the modalities attributes, image"):
+        model.scores({"image": lacking, "attributes": described})
 
 
 def test_modalities_with_different_rows_are_refused():

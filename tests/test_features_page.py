@@ -59,7 +59,7 @@ def test_page_is_done_from_top_to_bottom(
     done = call("run", "page.toml", *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = report_of(only(tmp_path / "runs" / "page"))
-    assert {"features.safetensors", "own.safetensors"} <= report["data"].keys()
+    assert {"lite/features.safetensors", "own/own.safetensors"} <= report["data"].keys()
 
 
 def test_backbone_of_your_own_conforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

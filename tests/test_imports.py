@@ -17,19 +17,39 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component"},
+    {"types", "component", "board", "lock"},
+    {"answers", "figure"},
     {"contracts", "rows", "report", "pictures"},
-    {"featurefile", "modality", "nets", "losses", "protocol", "hooks", "summary", "testing"},
-    {"align", "plugins"},
+    {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
+    | {"featurefile"},
+    {"align", "plugins", "protocol"},
     {"train", "tables", "listing"},
     {"recipe"},
     {"bundle"},
     {"run", "extract"},
+    {"job"},
+    {"workers", "cells"},
+    {"results"},
+    {"series"},
+    {"drawing"},
+    {"sweep"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
-LEARNING = {"types", "contracts", "nets", "losses", "align", "protocol", "train", "report"}
+LEARNING = {
+    "types",
+    "contracts",
+    "nets",
+    "losses",
+    "align",
+    "protocol",
+    "scaling",
+    "withheld",
+    "train",
+    "report",
+    "answers",
+}
 PROGRAM = {
     "hooks",
     "plugins",
@@ -41,6 +61,16 @@ PROGRAM = {
     "bundle",
     "extract",
     "run",
+    "board",
+    "lock",
+    "figure",
+    "job",
+    "workers",
+    "cells",
+    "results",
+    "series",
+    "drawing",
+    "sweep",
     "cli",
 }
 

@@ -62,6 +62,33 @@ def test_prediction_goes_to_a_file_or_to_the_output(place, finished):
     assert (place / "best.csv").read_text(encoding="utf-8") == said
 
 
+def test_several_modalities_of_the_same_rows_are_fused(place, finished):
+    described = np.random.default_rng(1).random((3, 24))
+    described[1] = np.nan
+    np.save(place / "rows.npy", rows())
+    np.save(place / "words.npy", described)
+    given = ("image=rows.npy", "attributes=words.npy")
+    found = table(call("predict", finished, *given, "--top", 1, cwd=place).stdout)
+    model = mmalign.load(finished)
+    best = model.predict({"image": rows(), "attributes": described})
+    assert [each["class"] for each in found] == [each[0][0] for each in best]
+    alone = table(call("predict", finished, given[0], "--top", 1, cwd=place).stdout)
+    assert alone[1] == found[1]  # the row that lacks the other modality
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("image=rows.npy", "rows.npy"), "each says its modality"),
+        (("image=rows.npy", "image=rows.npy"), "has a file already"),
+        (("sound=rows.npy",), "no modality 'sound'"),
+    ],
+)
+def test_files_that_name_their_modality_wrongly_are_refused(place, finished, given, said):
+    np.save(place / "rows.npy", rows())
+    assert said in refused("predict", finished, *given, cwd=place)
+
+
 @pytest.mark.parametrize(
     "values",
     [np.ones((2, 64), np.int64), np.ones(64), np.ones((2, 64), ">f8"), np.asfortranarray(rows())],
@@ -119,7 +146,7 @@ def test_files_that_are_no_array_are_refused(place, finished, content):
         (("predict", "RUN", "nowhere.npy"), "No such file"),
         (("predict", "RUN", "."), "not readable"),
         (("predict", "RUN", "rows.npy", "--top", 0), "at least one class"),
-        (("predict", "RUN", "rows.npy", "--modality", "sound"), "no rows of 'sound'"),
+        (("predict", "RUN", "rows.npy", "--modality", "sound"), "no modality 'sound'"),
         (("predict", "RUN", "rows.npy", "--out", "nowhere/best.csv"), "cannot write"),
         (("export", "nowhere", "other"), "no model at"),
         (("export", "RUN", "rows.npy/other"), "cannot write"),

@@ -7,7 +7,8 @@ import pytest
 from helpers import ASKED, SEEN, TRAINED, UNSEEN, UNSEEN_ROWS, modalities, source
 
 from mmalign import MmalignError, Protocol, Splits, View, pose, scale
-from mmalign.protocol import fit_scaling, validation
+from mmalign.protocol import validation
+from mmalign.scaling import fit_scaling
 
 SCALERS = ["none", "min-max", "standard", "unit", "per-split"]
 HELD = np.array([1, 3])
@@ -173,7 +174,15 @@ def test_scaling_needs_a_row_that_has_the_modality():
         fit_scaling(view, "min-max", "image")
 
 
-@pytest.mark.parametrize("name", ["train", "test_seen", "test_unseen"])
+def test_a_data_set_may_ask_of_unseen_classes_alone():
+    given = source()
+    rows = np.empty(0, dtype=np.int64)
+    question = asked(given=replace(given, splits=replace(given.splits, test_seen=rows))).question
+    assert set(question.labels.tolist()) == {4, 5}
+    assert question.search.tolist() == [0, 1, 2, 3, 4, 5], "seen classes stay to be chosen from"
+
+
+@pytest.mark.parametrize("name", ["train", "test_unseen"])
 def test_an_empty_split_is_refused(name):
     given = source()
     empty = replace(given.splits, **{name: np.empty(0, dtype=np.int64)})

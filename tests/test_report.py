@@ -11,9 +11,11 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from mmalign import MmalignError, Question, measure, top1
-from mmalign.report import Measures, Report, ausuc, harmonic, statistic
+from mmalign.answers import read, read_parts
+from mmalign.report import Measures, Report, harmonic, judge, statistic
 
 NAN = float("nan")
+FIRST = ("S", "U", "H", "T1", "AUSUC")
 
 
 def question(labels, seen=(0, 1), unseen=(2, 3), search=None):
@@ -74,7 +76,7 @@ def test_classes_count_alike_however_many_rows_they_have():
 def test_nothing_right_is_0_and_all_right_is_1():
     asked = question([0, 1, 2, 3])
     wrong = measure(answers(1, 0, 3, 2), asked)
-    assert set(wrong.summary().values()) == {0}
+    assert {wrong.summary()[name] for name in (*FIRST, "U_rows")} == {0}
     right = measure(answers(0, 1, 2, 3), asked)
     assert set(right.summary().values()) == {1}
 
@@ -148,7 +150,7 @@ def questions(draw):
 @given(questions())
 def test_ausuc_is_the_area_of_a_sweep_over_biases(case):
     scores, asked = case
-    assert ausuc(scores, asked) == pytest.approx(swept(scores, asked), abs=1e-12)
+    assert pytest.approx(swept(scores, asked), abs=1e-12) == measure(scores, asked).AUSUC
 
 
 @settings(max_examples=50, deadline=None)
@@ -157,12 +159,76 @@ def test_ausuc_does_not_move_with_a_bias_on_the_seen_classes(case, bias):
     scores, asked = case
     assume(bias)
     moved = scores + bias * np.isin(asked.search, asked.seen).astype(np.float32)
-    assert ausuc(moved, asked) == pytest.approx(ausuc(scores, asked), abs=1e-12)
+    assert pytest.approx(measure(scores, asked).AUSUC, abs=1e-12) == measure(moved, asked).AUSUC
 
 
 def test_perfect_scores_have_an_area_of_1():
     asked = question([0, 1, 1, 2, 3, 3])
-    assert ausuc(answers(0, 1, 1, 2, 3, 3), asked) == 1
+    assert measure(answers(0, 1, 1, 2, 3, 3), asked).AUSUC == 1
+
+
+def test_right_among_five_and_every_row_alike_by_hand():
+    asked = question([5, 5, 5, 6], seen=(0, 1, 2, 3, 4), unseen=(5, 6))
+    scores = np.float32(
+        [
+            [0, 0, 0, 0, 0, 1, 0],  # first
+            [1, 2, 3, 4, 0, 0.5, 0],  # fifth
+            [1, 2, 3, 4, 5, 0.5, 0],  # sixth
+            [1, 1, 1, 1, 0, 0, 1],  # fifth: equal scores stand in the order of the classes
+        ]
+    )
+    found = measure(scores, asked)
+    assert (found.U, found.U_rows) == pytest.approx((1 / 3 / 2, 1 / 4))
+    assert (found.U5, found.U5_rows) == pytest.approx(((2 / 3 + 1) / 2, 3 / 4))
+
+
+@settings(max_examples=100, deadline=None)
+@given(questions(), st.integers(1, 30))
+def test_reading_in_parts_gives_the_same_answers_however_small_they_are(case, most):
+    scores, asked = case
+    whole = read(scores, asked.labels, asked.search, asked.seen)
+    parts = read_parts(lambda rows: scores[rows], asked.labels, asked.search, asked.seen, most)
+    for name, values in vars(whole).items():
+        np.testing.assert_array_equal(values, getattr(parts, name))
+        assert values.dtype == getattr(parts, name).dtype
+    assert judge(whole, asked) == measure(scores, asked)
+
+
+@settings(max_examples=100, deadline=None)
+@given(questions())
+def test_rank_is_the_place_in_a_stable_sort(case):
+    scores, asked = case
+    order = np.argsort(-scores, axis=1, kind="stable")
+    rank = read(scores, asked.labels, asked.search, asked.seen).rank
+    expected = [
+        list(asked.search[line]).index(t) for line, t in zip(order, asked.labels, strict=True)
+    ]
+    assert rank.tolist() == expected
+
+
+def test_a_part_holds_no_more_scores_than_it_may():
+    sizes = []
+
+    def scores(rows):
+        sizes.append(len(rows))
+        return SCORES[rows]
+
+    read_parts(scores, np.array(LABELS), np.arange(4), np.array([0, 1]), most=13)
+    assert sizes == [3, 3, 2]
+
+
+def test_a_class_that_is_not_searched_is_never_right():
+    found = read(SCORES[:, :3], np.array(LABELS), np.arange(3), np.array([0, 1]))
+    assert found.rank[-2:].tolist() == [3, 3]
+
+
+def test_rows_of_unseen_classes_alone_have_neither_s_nor_h():
+    asked = question(LABELS[4:])
+    found = measure(SCORES[4:], asked)
+    assert all(math.isnan(found.summary()[name]) for name in ("S", "H", "AUSUC"))
+    whole = measure(SCORES, question(LABELS))
+    for name in ("U", "T1", "U5", "U_rows", "U5_rows"):
+        assert found.summary()[name] == whole.summary()[name]
 
 
 @settings(max_examples=30, deadline=None)

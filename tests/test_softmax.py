@@ -1,12 +1,14 @@
 """The softmax head against a plain torch loop, and how it is kept and tuned."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 import torch
 from helpers import generator, numbers
 
 from mmalign import MmalignError, Session, Signature
+from mmalign_gzsl.fewshot import FewShot
 from mmalign_gzsl.fitting import train_part
 from mmalign_gzsl.linear import Linear, fit_linear
 from mmalign_gzsl.softmax import Softmax
@@ -24,14 +26,16 @@ class Blobs:
     unseen: tuple[int, ...] = UNSEEN
     dim: int = 3
     without: tuple[int, ...] = ()
+    shots: int = 2
+    levels: ClassVar = {"image": "sample", "sound": "sample", "attributes": "class"}
     asked: list[tuple] = field(default_factory=list)
 
-    def draw(self, level, classes, count, purpose):
-        self.asked.append((level, tuple(classes), count, purpose))
+    def draw(self, modalities, classes, count, purpose, rows="training"):
+        self.asked.append((tuple(modalities), tuple(classes), count, purpose, rows))
         labels = [index for index in classes if index not in self.without for _ in range(count)]
         centres = 2 * numbers(8, self.dim, seed=1).float()
         noise = numbers(len(labels), self.dim, seed=2).float()
-        return centres[labels] + 0.3 * noise, torch.tensor(labels)
+        return centres[labels] + 0.3 * noise, torch.tensor(labels, dtype=torch.int64)
 
 
 def head(**changed):
@@ -99,15 +103,35 @@ def test_the_head_draws_once_for_each_classifier():
     latents = Blobs()
     head().fit(latents, Session(0))
     assert latents.asked == [
-        ("sample", SEEN, 8, "head.all"),
-        ("class", UNSEEN, 9, "head.all"),
-        ("class", UNSEEN, 7, "head.unseen"),
+        (("image", "sound"), SEEN, 8, "head.all", "training"),
+        (("attributes",), UNSEEN, 9, "head.all", "training"),
+        (("attributes",), UNSEEN, 7, "head.unseen", "training"),
     ]
+
+
+def test_the_head_draws_from_the_modalities_that_it_names():
+    latents = Blobs()
+    head(seen_from=("sound",), unseen_from=("attributes",)).fit(latents, Session(0))
+    assert [each[0] for each in latents.asked] == [("sound",), ("attributes",), ("attributes",)]
+
+
+def test_the_few_shot_head_draws_from_shots_too():
+    latents = Blobs()
+    few = {"seen": 8, "unseen": 5, "unseen_only": 0, "shots": 6, "shots_from": ("image",)}
+    fitted = FewShot(**few, epochs=5, epochs_unseen_only=3).fit(latents, Session(0))
+    assert latents.asked == [
+        (("image", "sound"), SEEN, 8, "head.all", "training"),
+        (("attributes",), UNSEEN, 5, "head.all", "training"),
+        (("image",), UNSEEN, 6, "head.all", "shots"),
+        (("attributes",), UNSEEN, 0, "head.unseen", "training"),
+        (("image",), UNSEEN, 6, "head.unseen", "shots"),
+    ]
+    assert fitted.all.classes == CLASSES
 
 
 def test_a_fitted_head_tells_its_classes_apart():
     fitted = head(epochs=30, epochs_unseen_only=30).fit(Blobs(), Session(0))
-    z, labels = Blobs().draw("sample", CLASSES, 20, "test")
+    z, labels = Blobs().draw(("image",), CLASSES, 20, "test")
     right = torch.tensor(CLASSES)[fitted.scores(z, CLASSES).argmax(1)] == labels
     assert right.float().mean() > 0.9  # the blobs are several of their deviations apart
     alone = torch.isin(labels, torch.tensor(UNSEEN))

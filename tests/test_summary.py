@@ -88,6 +88,21 @@ def test_what_was_not_asked_is_left_out():
     assert set(as_json(given)["summary"]) == {"T1"}
 
 
+def test_without_seen_rows_u_comes_first_and_the_best_five_are_shown():
+    found = Measures(*(math.nan, 0.1, math.nan, 0.2, math.nan), {1: 0.1}, {}, 0.3, 0.4, 0.5)
+    text = shown(report(found))
+    assert text.startswith("mine: U = 10.0 %")
+    shares = {line.split()[0]: line.split()[1] for line in text.splitlines() if " as U" in line}
+    assert shares == {"U5": "30.0", "U_rows": "40.0", "U5_rows": "50.0"}
+    assert "| U5 | 30.0 |" in card(report(found), 0)
+
+
+def test_where_seen_classes_are_asked_the_best_five_are_in_the_json_alone():
+    found = Measures(*(0.6, 0.1, 0.2, 0.2, 0.3), {1: 0.1}, {}, 0.3, 0.4, 0.5)
+    assert "U5" not in shown(report(found)) + card(report(found), 0)
+    assert as_json(report(found))["summary"]["U5"]["mean"] == 0.3
+
+
 @pytest.mark.parametrize(
     ("mean", "half", "said"),
     [(0.5, 0.02, "48.0 to 52.0"), (0.97, 0.1, "87.0 to 100.0"), (0.02, 0.1, "0.0 to 12.0")],

@@ -1,13 +1,14 @@
 """What passes between the rooms, and what it refuses."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from helpers import gaussian, source, training
 
-from mmalign import MmalignError, Session, Source, View
+from mmalign import MmalignError, Session, Source, Texts, View
 from mmalign.types import Scaling
 
 NAN = float("nan")
@@ -56,6 +57,40 @@ def test_a_source_refuses_arrays_of_another_length(level, what):
             arrays={"extra": View(floats([1], [2]), level)},
             splits=given.splits,
         )
+
+
+def test_a_view_keeps_its_word_when_rows_are_taken():
+    view = View(floats([1], [2]), "class", notes=("two",), hashes={"file": "0" * 64})
+    taken = view.take(np.array([1]))
+    assert (taken.notes, taken.hashes) == (view.notes, view.hashes)
+
+
+def test_a_source_takes_over_what_its_views_say():
+    given = replace(source(), notes=("own",), hashes={"a": "1"})
+    view = View(floats([1]), "class", notes=("one", "two"), hashes={"file": "2"})
+    told = given.with_word_of({"words": view, "image": given.arrays["image"]})
+    assert told.notes == ("own", "words: one", "words: two")
+    assert told.hashes == {"a": "1", "words/file": "2"}
+
+
+@pytest.mark.parametrize("level", ["sample", "class"])
+def test_texts_have_a_row_each(level):
+    given = source()
+    rows = len(given.labels if level == "sample" else given.classes)
+    texts = Texts((("one", "two"), *[()] * (rows - 1)), level)
+    assert replace(given, texts={"t": texts}).texts["t"] is texts
+    with pytest.raises(MmalignError, match=f"'t' has 1 rows for {rows}"):
+        replace(given, texts={"t": Texts((("one",),), level)})
+
+
+def test_names_of_samples_are_one_each_and_apart():
+    given = source()
+    names = tuple(f"{place}.jpg" for place in range(len(given.labels)))
+    assert replace(given, samples=names).samples == names
+    with pytest.raises(MmalignError, match=f"1 names for {len(names)} samples"):
+        replace(given, samples=names[:1])
+    with pytest.raises(MmalignError, match=r"two samples are called '0\.jpg'"):
+        replace(given, samples=(names[0], *names[:-1]))
 
 
 def test_scaling_by_hand_and_zeros_where_masked():

@@ -210,7 +210,96 @@ def test_features_of_another_backbone_are_offered(tmp_path):
     (root / "CUB" / "sent_splits.mat").touch()  # side information, no features
     with pytest.raises(MmalignError, match=r"dataset.features to one that is there: vit\. A rec"):
         CUB(root=root).load()
+    (root / "CUB" / "sent_splits.mat").unlink()
     assert len(CUB(root=root, features="vit").load().labels) == 30
+
+
+def write_sentences(root, change=lambda sentences: None):
+    """Sentence embeddings beside the other two files."""
+    sentences = {
+        "att": np.random.default_rng(3).random((4, SEEN + UNSEEN)),
+        "allclasses_names": tables()[1]["allclasses_names"],
+    }
+    change(sentences)
+    savemat(root / "CUB" / "sent_splits.mat", sentences)
+    return sentences
+
+
+def test_sentences_beside_the_other_files_are_an_array(tmp_path):
+    write(tmp_path)
+    assert "sentences" not in CUB(root=tmp_path).load().arrays
+    sentences = write_sentences(tmp_path)
+    source = CUB(root=tmp_path).load()
+    np.testing.assert_array_equal(
+        source.arrays["sentences"].values, sentences["att"].T.astype(np.float32)
+    )
+    assert source.arrays["sentences"].level == "class"
+    digest = hashlib.sha256((tmp_path / "CUB" / "sent_splits.mat").read_bytes()).hexdigest()
+    assert source.hashes["CUB/sent_splits.mat"] == digest
+    assert not any("sent_splits" in note for note in source.notes)
+
+
+def test_sentences_without_names_are_taken_in_order_and_noted(tmp_path):
+    write(tmp_path)
+    write_sentences(tmp_path, lambda sentences: sentences.pop("allclasses_names"))
+    source = CUB(root=tmp_path).load()
+    assert "sentences" in source.arrays
+    assert any("in the order of att_splits.mat" in note for note in source.notes)
+
+
+WRONG_SENTENCES = {
+    "a class too few": (
+        lambda sentences: sentences.update(att=sentences["att"][:, 1:]),
+        "'att' has 5 columns for 6 classes",
+    ),
+    "another order": (
+        lambda sentences: sentences.update(allclasses_names=sentences["allclasses_names"][::-1]),
+        "'allclasses_names' has '005.Bird' in place 1, where att_splits.mat has '000.Bird'",
+    ),
+    "a name too few": (
+        lambda sentences: sentences.update(allclasses_names=sentences["allclasses_names"][:-1]),
+        "'allclasses_names' has 5 names for 6 classes",
+    ),
+    "NaN": (lambda sentences: sentences.update(att=np.full((4, 6), np.nan)), "'att' holds 24 NaN"),
+    "no embeddings": (lambda sentences: sentences.pop("att"), "'att' is missing"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_SENTENCES.values(), ids=WRONG_SENTENCES)
+def test_wrong_sentences_are_named_with_their_key(tmp_path, change, message):
+    write(tmp_path)
+    write_sentences(tmp_path, change)
+    with pytest.raises(MmalignError, match=rf"sent_splits\.mat: {message}"):
+        CUB(root=tmp_path).load()
+
+
+def test_flowers_attributes_are_sentences_too(tmp_path):
+    arrays = FLO(root=write(tmp_path, set_="FLO")).load().arrays
+    np.testing.assert_array_equal(arrays["sentences"].values, arrays["attributes"].values)
+
+
+def files(count, name="{}.jpg"):
+    return np.array([[name.format(place)] for place in range(count)], dtype=object)
+
+
+def test_names_of_pictures_are_names_of_samples(tmp_path):
+    source = CUB(root=write(tmp_path, put(0, "image_files", files(30)))).load()
+    assert source.samples == tuple(f"{place}.jpg" for place in range(30))
+    assert CUB(root=write(tmp_path / "without")).load().samples == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (files(29), "has 29 names for 30 samples"),
+        (files(30, "same.jpg"), "holds 'same.jpg' twice"),
+        (np.ones(30), "other than one text a sample"),
+    ],
+)
+def test_wrong_names_of_pictures_are_refused(tmp_path, wrong, message):
+    root = write(tmp_path, put(0, "image_files", wrong))
+    with pytest.raises(MmalignError, match=f"'image_files' .*{message}"):
+        CUB(root=root).load()
 
 
 @pytest.mark.parametrize("root", ["~nobody-of-this-name/data", "a" * 300])
@@ -266,6 +355,7 @@ def test_the_real_cub_has_the_public_counts():
     assert sizes == [7057, 1764, 2967]
     assert source.arrays["attributes"].values.shape == (200, 312)
     assert len(source.splits.validation_classes) == 50
+    assert source.arrays["sentences"].values.shape == (200, 1024)
 
 
 @pytest.mark.shared

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from mmalign.testing.trial import Trial, globals_kept
-from mmalign.types import Indices, Source
+from mmalign.types import Indices, Source, Texts
 
 SPLITS = ("train", "test_seen", "test_unseen")
 
@@ -39,12 +39,27 @@ def labels_its_samples(trial: Trial) -> None:
     )
 
 
+def gives_texts_in_tuples(trial: Trial) -> None:
+    """A tuple of texts for each row: of a bare text, each letter would be taken for one."""
+    for name, texts in trial.component.load().texts.items():
+        trial.require(
+            isinstance(texts, Texts)
+            and all(
+                isinstance(row, tuple) and all(isinstance(text, str) for text in row)
+                for row in texts.values
+            ),
+            f"texts['{name}'] must be a mmalign.Texts with a tuple of texts for each row, empty"
+            " where it has none",
+        )
+
+
 def keeps_its_splits_apart(trial: Trial) -> None:
     """No row is in two splits, and no unseen class has a training row."""
     source = trial.component.load()
     rows = {name: getattr(source.splits, name) for name in SPLITS}
     for name, split in rows.items():
-        trial.require(len(split) > 0, f"the split '{name}' has no rows")
+        # Some protocols, as ImageNet's, ask of unseen classes only.
+        trial.require(len(split) > 0 or name == "test_seen", f"the split '{name}' has no rows")
         trial.require(
             split.dtype == np.int64 and inside(split, len(source.labels)),
             f"the split '{name}' must hold int64 indices of samples, from 0",
@@ -73,6 +88,7 @@ def loads_the_same_again(trial: Trial) -> None:
     """The same bits each time, and their hash, so that a report says what it is about."""
     one, other = trial.component.load(), trial.component.load()
     same = np.array_equal(one.labels, other.labels) and one.arrays.keys() == other.arrays.keys()
+    same &= one.texts == other.texts and one.samples == other.samples
     for name in one.arrays if same else ():
         same &= np.array_equal(one.arrays[name].values, other.arrays[name].values, equal_nan=True)
     trial.require(same, "load() gives other data the second time; seed what it draws")
@@ -88,4 +104,10 @@ def inside(indices: Indices, count: int) -> bool:
     return bool(((indices >= 0) & (indices < count)).all())
 
 
-CHECKS = (loads_a_source, labels_its_samples, keeps_its_splits_apart, loads_the_same_again)
+CHECKS = (
+    loads_a_source,
+    labels_its_samples,
+    gives_texts_in_tuples,
+    keeps_its_splits_apart,
+    loads_the_same_again,
+)

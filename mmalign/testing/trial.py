@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmalign.component import component
 from mmalign.contracts import ErrorName, Kind, Parts, ScalerName, Scorer
-from mmalign.types import Session, Signature, Source, Splits, Training, View
+from mmalign.types import Level, Session, Signature, Source, Splits, Training, View
 
 SEEN, UNSEEN, TRAINED, ASKED = (0, 1, 2, 3), (4, 5), 6, 3  # classes, and rows of each
 LATENT = 4
@@ -84,12 +84,19 @@ class TinyLatents:
     seen: tuple[int, ...] = SEEN
     unseen: tuple[int, ...] = UNSEEN
     dim: int = LATENT
+    shots: int = 2
+    levels: ClassVar[Mapping[str, Level]] = {"image": "sample", "attributes": "class"}
 
     def draw(
-        self, level: Literal["sample", "class"], classes: Sequence[int], count: int, purpose: str
+        self,
+        modalities: Sequence[str],
+        classes: Sequence[int],
+        count: int,
+        purpose: str,
+        rows: Literal["training", "shots"] = "training",
     ) -> tuple[Tensor, Tensor]:
         """``count`` latents of each class, and their classes."""
-        generator = self.session.generator(f"{purpose}.{level}")
+        generator = self.session.generator(f"{purpose}.{rows}.{'.'.join(sorted(modalities))}")
         points = torch.eye(max(*SEEN, *UNSEEN) + 1, self.dim)
         labels = torch.tensor(classes, dtype=torch.int64).repeat_interleave(count)
         noise = torch.randn(len(labels), self.dim, generator=generator)
@@ -146,7 +153,7 @@ class Trial:
     @cached_property
     def latents(self) -> Tensor:
         """The latents that a fitted head is asked about."""
-        return TinyLatents(Session(1)).draw("sample", (*SEEN, *UNSEEN), 2, "asked")[0]
+        return TinyLatents(Session(1)).draw(("image",), (*SEEN, *UNSEEN), 2, "asked")[0]
 
     @property
     def signature(self) -> Signature:
@@ -194,7 +201,7 @@ class Trial:
 def accuracy(scorer: Scorer, metric: Literal["H", "T1"]) -> float:
     """What stands in for a validation question: accuracy on latents of the kit's own."""
     classes = UNSEEN if metric == "T1" else (*SEEN, *UNSEEN)
-    z, labels = TinyLatents(Session(2)).draw("sample", classes, 3, "validation")
+    z, labels = TinyLatents(Session(2)).draw(("image",), classes, 3, "validation")
     best = scorer.scores(z, classes).argmax(1)
     return float((torch.tensor(classes)[best] == labels).float().mean())
 

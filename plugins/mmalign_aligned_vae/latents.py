@@ -1,8 +1,8 @@
-"""Latents drawn from the posteriors of training rows and class descriptions."""
+"""Latents drawn from the posteriors of training rows, shots and class descriptions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmalign import Aligner, Indices, Noise, Scale, Session, Training, View, sample
+from mmalign import (
+    Aligner,
+    Gaussian,
+    Indices,
+    Level,
+    MmalignError,
+    Noise,
+    Scale,
+    Session,
+    Training,
+    View,
+    did_you_mean,
+    sample,
+)
+from mmalign_aligned_vae.fusion import product
+from mmalign_aligned_vae.posteriors import posteriors
+
+Rows = Literal["training", "shots"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class Drawer:
 
     @property
     def unseen(self) -> tuple[int, ...]:
-        """Classes known from their description only."""
+        """Classes known from their description, and from shots where there are any."""
         return tuple(self.training.unseen.tolist())
 
     @property
@@ -39,40 +56,112 @@ class Drawer:
         """Dimensions of the latent space."""
         return self.aligner.latent
 
+    @property
+    def levels(self) -> Mapping[str, Level]:
+        """What a row of each modality is."""
+        return {name: self.training.views[name].level for name in self.aligner.names}
+
+    @property
+    def shots(self) -> int:
+        """Samples of each unseen class that were given away."""
+        return 0 if self.training.shots is None else self.training.shots.count
+
     @torch.no_grad()
     def draw(
-        self, level: Literal["sample", "class"], classes: Sequence[int], count: int, purpose: str
+        self,
+        modalities: Sequence[str],
+        classes: Sequence[int],
+        count: int,
+        purpose: str,
+        rows: Rows = "training",
     ) -> tuple[Float[Tensor, "rows latent"], Int[Tensor, " rows"]]:
-        """``count`` latents of each class from each modality of this level, and their classes.
+        """``count`` latents of each class, shared out among its modalities, and the classes.
 
-        The first ``count`` training rows of a class that have the modality are taken,
-        repeated when there are fewer. A class without any contributes none.
+        A name such as "attributes+sentences" is the product of both posteriors, of one of
+        them where a class has only that. Raises MmalignError for a modality that is not
+        there, and for a product of samples' and classes' ones.
         """
-        drawn, labels = [], []
-        for name in self.aligner.names:
-            view = self.training.views[name]
-            if view.level != level or count == 0:
+        device = self.session.device
+        drawn = [torch.empty(0, self.dim, device=device)]
+        labels = [torch.empty(0, dtype=torch.int64, device=device)]
+        groups = [self._parts(name) for name in sorted(set(modalities))]
+        sources = [self._rows_of(parts, classes, rows) for parts in groups]
+        shares = _shares([[len(each) for each in of_group] for of_group in sources], count)
+        for parts, of_group, counts in zip(groups, sources, shares, strict=True):
+            taken, of_class = _repeated(of_group, classes, counts)
+            if not len(taken):
                 continue
-            rows, of_class = self._rows(view, classes, count)
-            x = torch.from_numpy(view.values[rows]).to(self.session.device)
-            generator = self.session.generator(f"{purpose}.{name}", self.session.device)
-            drawn.append(sample(self.aligner.encode(name, x), generator, self.noise, self.scale))
-            labels.append(torch.from_numpy(of_class).to(self.session.device))
-        if not drawn:
-            device = self.session.device
-            empty = torch.empty(0, dtype=torch.int64, device=device)
-            return torch.empty(0, self.dim, device=device), empty
+            purposes = [purpose, "shots"] if rows == "shots" else [purpose]
+            generator = self.session.generator(".".join([*purposes, "+".join(parts)]), device)
+            found = self._posterior(parts, taken, rows)
+            drawn.append(sample(found, generator, self.noise, self.scale))
+            labels.append(torch.from_numpy(of_class).to(device))
         return torch.cat(drawn), torch.cat(labels)
 
-    def _rows(self, view: View, classes: Sequence[int], count: int) -> tuple[Indices, Indices]:
-        rows, of_class = [], []
-        for index in classes:
-            if view.level == "sample":
-                own = np.flatnonzero((self.training.labels == index) & view.mask)[:count]
-            else:
-                own = np.full(int(view.mask[index]), index)
-            if len(own):
-                rows.append(np.resize(own, count))
-                of_class.append(np.full(count, index))
-        none = np.empty(0, dtype=np.int64)
-        return np.concatenate([none, *rows]), np.concatenate([none, *of_class])
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """The modalities that a name stands for."""
+        parts = tuple(sorted(part.strip() for part in name.split("+")))
+        for part in parts:
+            if part not in self.levels:
+                raise MmalignError(
+                    f"the head draws from '{part}'; {did_you_mean(part, self.levels)}"
+                )
+        if len({self.levels[part] for part in parts}) > 1:
+            raise MmalignError(
+                f"the head draws from '{name}', of which some have one row a sample and some one"
+                " a class; a product needs rows of one kind"
+            )
+        return parts
+
+    def _posterior(self, parts: tuple[str, ...], taken: Indices, rows: Rows) -> Gaussian:
+        """The posterior of these rows, fused where there are several modalities."""
+        device = self.session.device
+        found, present = [], []
+        for name in parts:
+            view = self._view(name, rows)
+            held = view.mask[taken]
+            # A row without the modality stands for one that has it, and is then left out.
+            there = np.where(held, taken, taken[held.argmax()])
+            found.append(posteriors(self.aligner, name, view, there, device))
+            present.append(torch.from_numpy(held).to(device))
+        return found[0] if len(parts) == 1 else product(found, torch.stack(present))
+
+    def _view(self, name: str, rows: Rows) -> View:
+        if rows == "training" or self.training.shots is None:
+            return self.training.views[name]
+        return self.training.shots.views[name]
+
+    def _rows_of(self, parts: tuple[str, ...], classes: Sequence[int], rows: Rows) -> list[Indices]:
+        """The rows that each class has of any of these modalities."""
+        level, shots = self.levels[parts[0]], self.training.shots
+        if rows == "shots" and (level == "class" or shots is None):
+            return [np.empty(0, dtype=np.int64) for _ in classes]
+        mask = np.any([self._view(name, rows).mask for name in parts], axis=0)
+        if level == "class":
+            return [np.full(int(mask[index]), index) for index in classes]
+        labels = self.training.labels if rows == "training" or shots is None else shots.labels
+        return [np.flatnonzero((labels == index) & mask) for index in classes]
+
+
+def _shares(rows: list[list[int]], count: int) -> list[list[int]]:
+    """How many of ``count`` latents each modality gives, (modalities, classes).
+
+    Equal shares among the modalities that have rows of a class; the first ones give one
+    more where it does not come out even.
+    """
+    shares = np.zeros((len(rows), len(rows[0]) if rows else 0), dtype=np.int64)
+    for column, of_class in enumerate(zip(*rows, strict=True)):
+        having = [place for place, held in enumerate(of_class) if held]
+        for order, place in enumerate(having):
+            shares[place, column] = count // len(having) + (order < count % len(having))
+    return [[int(share) for share in line] for line in shares]
+
+
+def _repeated(
+    rows: list[Indices], classes: Sequence[int], counts: Sequence[int]
+) -> tuple[Indices, Indices]:
+    """The first ``counts`` rows of each class, repeated when there are fewer; their classes."""
+    none = np.empty(0, dtype=np.int64)
+    taken = [np.resize(own, n) for own, n in zip(rows, counts, strict=True) if n]
+    of_class = [np.full(n, index) for index, n in zip(classes, counts, strict=True) if n]
+    return np.concatenate([none, *taken]), np.concatenate([none, *of_class])

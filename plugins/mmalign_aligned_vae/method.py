@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmalign import Fitted, Parts, Ramp, Session, Signature, Training, component
+from mmalign import Fitted, Parts, Products, Ramp, Session, Signature, Training, component
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MOST_FUSED = 10  # modalities in a mixture of all products of them
 
 
 @component
@@ -25,6 +27,8 @@ class AlignedVAE:
     """
 
     name: ClassVar[str] = "aligned-vae"
+    # Settings that no representation depends on: fits that differ in them alone are shared.
+    afterwards: ClassVar[tuple[str, ...]] = ("fusion", "stacking")
     latent: int = Field(default=64, ge=1)
     """Dimensions of the latent space."""
     epochs: int = Field(default=100, ge=1)
@@ -43,6 +47,12 @@ class AlignedVAE:
     """Weight beta of the KL divergence from the prior."""
     pair_reduction: Literal["sum", "mean"] = "sum"
     """Sum a row's pair terms, or divide them by the number of pairs that it has."""
+    products: Products = "float32"
+    """Factors of matrix products in training; "bfloat16" rounds them and sums in float32."""
+    fusion: Literal["product", "mixture", "mixture-of-products"] = "product"
+    """How the posteriors of a row with several modalities become one, when it is scored."""
+    stacking: bool = False
+    """Calibrated stacking besides: a bias against seen classes, chosen by H on validation."""
 
     def check(self, parts: Parts) -> list[str]:
         """What it cannot do with these parts."""
@@ -51,6 +61,11 @@ class AlignedVAE:
             problems.append("head: missing; the method 'aligned-vae' classifies by a head")
         if len(parts.modalities) < 2 and parts.losses:
             problems.append("loss: alignment needs two modalities or more")
+        if self.fusion == "mixture-of-products" and len(parts.modalities) > MOST_FUSED:
+            problems.append(
+                f"method.fusion: 'mixture-of-products' of {len(parts.modalities)} modalities has"
+                f" 2^{len(parts.modalities)} - 1 products; take it for up to {MOST_FUSED}"
+            )
         return problems
 
     def fit(self, training: Training, parts: Parts, session: Session) -> Fitted:

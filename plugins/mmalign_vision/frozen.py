@@ -50,6 +50,7 @@ class Frozen:
     prepared: Callable[[Image.Image], Any]
     device: str
     facts: Mapping[str, str]
+    channels_last: bool
 
     def prepare(self, picture: Image.Image) -> Floats:
         """The picture as (3, height, width) float32."""
@@ -59,7 +60,9 @@ class Frozen:
         """Features of prepared pictures, (rows, 3, height, width) to (rows, dim)."""
         import torch
 
-        given = torch.from_numpy(batch).to(self.device, memory_format=torch.channels_last)
+        given = torch.from_numpy(batch).to(self.device)
+        if self.channels_last:
+            given = given.contiguous(memory_format=torch.channels_last)
         step = IN_CACHE if given.device.type == "cpu" else len(batch)
         try:
             with torch.inference_mode():
@@ -77,19 +80,24 @@ def frozen(
     prepared: Callable[[Image.Image], Any],
     device: str,
     facts: Mapping[str, str],
+    channels_last: bool = False,
 ) -> Frozen:
-    """Freeze a network and bring it to a device. Raises MmalignError where torch has none."""
+    """Freeze a network and bring it to a device. Raises MmalignError where torch has none.
+
+    Convolutions are quicker with the channels last in memory, but not every network bears it.
+    """
     import torch
 
     digest = digest_of(network.state_dict())
     network.eval().requires_grad_(False)
     try:
-        # Convolutions are quickest with the channels last, on processors and graphics cards.
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device)
+        if channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0]
         raise MmalignError(f"torch cannot use device '{device}': {said}") from None
-    return Frozen(network, prepared, device, {"weights": digest, **facts})
+    return Frozen(network, prepared, device, {"weights": digest, **facts}, channels_last)
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:

@@ -15,6 +15,7 @@ class Xlsa17:
     name: ClassVar[str]
     folder: ClassVar[str]
     counts: ClassVar[dict[str, int]]
+    att_names: ClassVar[tuple[str, ...]] = ("attributes",)
 
     root: Path = Path("data/xlsa17")
     """The folder that holds the data sets' folders."""
@@ -22,9 +23,11 @@ class Xlsa17:
     """Name of the file of features, without ".mat"; another backbone's in the same layout."""
     splits: str = "att_splits"
     """Name of the file of splits and attributes, without ".mat"."""
+    sentences: str = "sent_splits"
+    """Name of the file of sentence embeddings, without ".mat"; read where it is there."""
 
     def load(self) -> Source:
-        """Read and check both files. Raises MmalignError, naming file and key."""
+        """Read and check the files. Raises MmalignError, naming file and key."""
         from mmalign_xlsa17.reading import read
 
         return read(self)
@@ -95,3 +98,4 @@ class FLO(Xlsa17):
     name: ClassVar[str] = "flo"
     folder: ClassVar[str] = "FLO"
     counts: ClassVar[dict[str, int]] = _counts(102, 20, 5631, 1403, 1155)
+    att_names: ClassVar[tuple[str, ...]] = ("attributes", "sentences")

@@ -83,6 +83,16 @@ class MatFile:
             raise self.error(key, "holds numbers beyond the range of float32")
         return matrix
 
+    def texts(self, key: str, of: str) -> tuple[str, ...]:
+        """Cells of one text each, without the spaces around."""
+        names = []
+        for cell in self.get(key).ravel():
+            text = np.asarray(cell).ravel()
+            if text.size != 1 or text.dtype.kind != "U":
+                raise self.error(key, f"holds something other than one text a {of}")
+            names.append(str(text[0]).strip())
+        return tuple(names)
+
     def indices(self, key: str, top: int, of: str) -> Indices:
         """Whole numbers from 1 to ``top``, as indices from 0."""
         value = self.get(key)

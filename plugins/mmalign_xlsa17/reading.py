@@ -1,7 +1,8 @@
-"""Reads the two MATLAB files of a data set and checks all that it takes from them."""
+"""Reads the MATLAB files of a data set and checks all that it takes from them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def read(settings: Xlsa17) -> Source:
     """The data set as a Source; notes tell what is unusual. Raises MmalignError."""
     image_path, split_path = _find(settings)
     keys = [*LOCATIONS, "att", "original_att", "allclasses_names", "train_loc", "val_loc"]
-    image = MatFile.read(image_path, ["features", "labels"])
+    image = MatFile.read(image_path, ["features", "labels", "image_files"])
     split = MatFile.read(split_path, keys)
 
     attributes = split.matrix("att")
@@ -39,23 +40,24 @@ def read(settings: Xlsa17) -> Source:
             "labels", f"has {len(labels)} entries, but 'features' has {len(features)} columns"
         )
     splits = _splits(split, labels, notes)
-    arrays = {"image": View(features, "sample"), "attributes": View(attributes, "class")}
+    arrays = {"image": View(features, "sample")}
+    arrays |= {name: View(attributes, "class") for name in settings.att_names}
     if "original_att" in split.values:
-        original = split.matrix("original_att")
-        if len(original) != len(classes):
-            raise split.error(
-                "original_att", f"has {len(original)} columns for {len(classes)} classes"
-            )
-        arrays["original_attributes"] = View(original, "class")
+        arrays["original_attributes"] = _by_class(split, "original_att", classes)
+    sentences = _sentences(split_path.parent / f"{settings.sentences}.mat", split, classes, notes)
+    if sentences is not None:
+        arrays["sentences"] = _by_class(sentences, "att", classes)
     notes += _differences(settings, classes, labels, splits)
+    files = [image, split, *([sentences] if sentences else [])]
     return Source(
         name=settings.name,
         classes=classes,
         labels=labels,
         arrays=arrays,
         splits=splits,
-        hashes={f"{settings.folder}/{file.path.name}": file.digest for file in (image, split)},
+        hashes={f"{settings.folder}/{file.path.name}": file.digest for file in files},
         notes=tuple(notes),
+        samples=_sample_names(image, len(labels)),
     )
 
 
@@ -91,18 +93,57 @@ def _class_names(split: MatFile, count: int, notes: list[str]) -> tuple[str, ...
     if "allclasses_names" not in split.values:
         notes.append(f"{split.path.name} has no 'allclasses_names'; classes are numbered")
         return tuple(f"class {place + 1}" for place in range(count))
-    names = []
-    for cell in split.get("allclasses_names").ravel():
-        text = np.asarray(cell).ravel()
-        if text.size != 1 or text.dtype.kind != "U":
-            raise split.error("allclasses_names", "holds something other than one text a class")
-        names.append(str(text[0]).strip())
+    names = split.texts("allclasses_names", "class")
     if len(names) != count:
         raise split.error("allclasses_names", f"has {len(names)} names, but 'att' {count} columns")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise split.error("allclasses_names", f"holds '{twice[0]}' twice")
-    return tuple(names)
+    return names
+
+
+def _by_class(file: MatFile, key: str, classes: tuple[str, ...]) -> View:
+    """A matrix with one column a class."""
+    values = file.matrix(key)
+    if len(values) != len(classes):
+        raise file.error(key, f"has {len(values)} columns for {len(classes)} classes")
+    return View(values, "class")
+
+
+def _sentences(
+    path: Path, split: MatFile, classes: tuple[str, ...], notes: list[str]
+) -> MatFile | None:
+    """The file of sentence embeddings, if it is there; its names must be the classes."""
+    if not path.is_file():
+        return None
+    file = MatFile.read(path, ["att", "allclasses_names"])
+    both = "allclasses_names" in file.values and "allclasses_names" in split.values
+    if not both:
+        notes.append(f"{path.name}: classes taken in the order of {split.path.name}, unnamed")
+        return file
+    names = file.texts("allclasses_names", "class")
+    for place, (name, known) in enumerate(zip(names, classes, strict=False)):
+        if name != known:
+            raise file.error(
+                "allclasses_names",
+                f"has '{name}' in place {place + 1}, where {split.path.name} has '{known}'",
+            )
+    if len(names) != len(classes):
+        raise file.error("allclasses_names", f"has {len(names)} names for {len(classes)} classes")
+    return file
+
+
+def _sample_names(image: MatFile, count: int) -> tuple[str, ...]:
+    """The pictures' files, if the file of features has them."""
+    if "image_files" not in image.values:
+        return ()
+    names = image.texts("image_files", "sample")
+    if len(names) != count:
+        raise image.error("image_files", f"has {len(names)} names for {count} samples")
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise image.error("image_files", f"holds '{twice[0]}' twice")
+    return names
 
 
 def _splits(split: MatFile, labels: Indices, notes: list[str]) -> Splits:

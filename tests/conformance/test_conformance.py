@@ -17,6 +17,7 @@ from mmalign.testing import Check, checks
 # What a component must be told, or trains too long without; those not named take defaults.
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("head", "softmax"): {"seen": 6, "unseen": 6, "unseen_only": 6, "most_epochs": 3},
+    ("head", "few-shot"): {"seen": 6, "unseen": 6, "unseen_only": 6, "shots": 6, "most_epochs": 3},
     ("method", "aligned-vae"): {"latent": 4, "epochs": 2, "batch": 8},
     # Files and packages of their own: tests/test_vision.py runs all their checks.
     ("backbone", "onnx"): {"file": "no/such/file.onnx"},

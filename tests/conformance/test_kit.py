@@ -10,6 +10,7 @@ from mmalign import (
     Features,
     Source,
     Splits,
+    Texts,
     View,
     component,
 )
@@ -187,6 +188,16 @@ def made_set(**change: Any) -> Any:
 )
 def test_wrong_data_set_is_caught(change: dict[str, Any], check: str, said: str) -> None:
     assert said in failing(made_set(**change))[check]
+
+
+def test_texts_that_are_no_tuples_are_caught() -> None:
+    texts = Texts((("one",), (), ("two", "three")), "class")
+    assert failing(made_set(texts={"t": texts})) == {}
+    object.__setattr__(texts, "values", (("one",), (), "two"))  # past the tests' type checks
+    assert (
+        "a tuple of texts for each row"
+        in failing(made_set(texts={"t": texts}))["gives-texts-in-tuples"]
+    )
 
 
 def test_sound_data_set_passes() -> None:

@@ -48,7 +48,7 @@ class Nearest(Named):
         return Prototypes(
             torch.stack(
                 [
-                    latents.draw("sample", [index], 5, "nearest")[0].mean(0)
+                    latents.draw(("image",), [index], 5, "nearest")[0].mean(0)
                     for index in sorted((*latents.seen, *latents.unseen))
                 ]
             )

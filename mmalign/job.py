@@ -1,0 +1,130 @@
+"""One job of a sweep, a cell with one seed, as a worker does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmalign.errors import MmalignError
+from mmalign.plugins import Registry
+
+DONE = "done.json"
+WRONG = "error.txt"
+OFTEN = 0.2  # seconds between two messages about epochs
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe's resolved table with one seed, and where it is done.
+
+    ``reuse`` is the folder of kept representations, None to keep none. ``model`` keeps the
+    model in the job's folder.
+    """
+
+    name: str
+    table: Mapping[str, Any]
+    seed: int
+    folder: Path
+    reuse: Path | None = None
+    model: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished job left: its run's folder, its time in seconds, and who did it."""
+
+    run: Path
+    seconds: float
+    reuse: str
+    version: str
+
+
+class Told:
+    """Passes a run's epochs on, no more often than an eye can follow."""
+
+    def __init__(self, tell: Callable[[str, int, int], None]) -> None:
+        self.tell = tell
+        self.last = 0.0
+
+    def __enter__(self) -> Told:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def epoch_ended(self, title: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
+        """Tell the stage, the epoch and their number; ``terms`` are in metrics.jsonl."""
+        now = time.monotonic()
+        if now - self.last >= OFTEN or epoch == epochs:
+            self.last = now
+            self.tell(title.rpartition("  ")[2], epoch, epochs)
+
+
+def finished(folder: Path) -> Done | None:
+    """What a finished job left, or None where it has not come to its end."""
+    try:
+        said = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        done = Done(
+            folder / said["run"], float(said["seconds"]), str(said["reuse"]), str(said["version"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return done if (done.run / "report.json").is_file() else None
+
+
+def do(job: Job, registry: Registry, tell: Callable[[str, int, int], None]) -> str | None:
+    """Do a job from scratch; what went wrong as one line, or None.
+
+    A traceback goes to the job's folder: it is a bug of ours or of a plugin's, which must
+    not stop the other jobs.
+    """
+    # What a killed worker left is no result. The run's own folder has a name of its own.
+    shutil.rmtree(job.folder, ignore_errors=True)
+    try:
+        _do(job, registry, tell)
+    except MmalignError as error:
+        return str(error)
+    except Exception as error:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / WRONG).write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {error} (traceback: {job.folder / WRONG})"
+    return None
+
+
+def _do(job: Job, registry: Registry, tell: Callable[[str, int, int], None]) -> None:
+    from rich.console import Console
+
+    import mmalign
+    from mmalign.recipe import assemble
+    from mmalign.run import run
+
+    began = time.perf_counter()
+    table = {**job.table, "run": {**job.table.get("run", {}), "seeds": [job.seed]}}
+    recipe = assemble(job.name, table, registry)
+    outcome = run(recipe, registry, Console(quiet=True), job.folder, job.reuse, Told(tell))
+    if not job.model:
+        shutil.rmtree(outcome.folder / "model", ignore_errors=True)
+    done = {
+        "run": outcome.folder.relative_to(job.folder).as_posix(),
+        "seconds": round(time.perf_counter() - began, 1),
+        "reuse": str(job.reuse or ""),
+        "version": mmalign.__version__,
+    }
+    write_whole(job.folder / DONE, (json.dumps(done) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the process is killed."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,240 @@
+"""Runs a sweep: what is not finished yet, in worker processes, into one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+import mmalign
+from mmalign import results
+from mmalign.board import Board
+from mmalign.cells import Cell, Sweep
+from mmalign.errors import MmalignError
+from mmalign.job import Done, Job, finished
+from mmalign.lock import locked
+from mmalign.recipe import Recipe
+from mmalign.results import Row
+from mmalign.workers import Event, Workers
+
+TRIES = 2  # of a job whose worker died
+
+
+@dataclass(eq=False)
+class Task:
+    """One cell with one seed, and what is known of it."""
+
+    cell: Cell
+    job: Job
+    done: Done | None = None
+    wrong: str = ""
+    tries: int = 0
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it."""
+        return f"{self.cell.name}  seed {self.job.seed}"
+
+    @property
+    def shares(self) -> tuple[str, int]:
+        """The same for tasks of one representation."""
+        return self.cell.representation, self.job.seed
+
+    @property
+    def validates(self) -> bool:
+        """Whether the head is chosen on validation, which takes a second representation."""
+        head = self.cell.recipe.parts.head
+        return head is not None and head.needs_validation
+
+
+@dataclass
+class Queue:
+    """The tasks that wait, and which of them may begin.
+
+    Of the tasks that share a representation the first runs alone; the others find what it
+    kept. A head that needs validation shares the representation of that too.
+    """
+
+    waiting: list[Task]
+    running: dict[int, Task] = field(default_factory=dict)
+    kept: set[tuple[str, int, bool]] = field(default_factory=set)
+
+    def next(self) -> Task | None:
+        """The first that may begin, taken out; None where none may."""
+        busy = {task.shares for task in self.running.values()}
+        for task in self.waiting:
+            ready = {(*task.shares, task.validates), (*task.shares, True)} & self.kept
+            if ready or task.shares not in busy or task.job.reuse is None:
+                self.waiting.remove(task)
+                return task
+        return None
+
+    def keep(self, task: Task) -> None:
+        """A task has finished: its representation is there for others."""
+        here = task.job.reuse
+        if task.done is not None and here is not None and task.done.reuse == str(here):
+            self.kept.add((*task.shares, task.validates))
+
+
+def sweep(
+    recipe: Recipe,
+    planned: Sweep,
+    console: Console,
+    out: Path = Path("runs"),
+    reuse: Path | None = None,
+    workers: int = 1,
+) -> Path:
+    """Run the jobs that are not finished; write the tables and the figure; the folder.
+
+    Raises MmalignError when a job failed, after all the others were done.
+    """
+    need(("pyarrow", *(["matplotlib"] if recipe.figure else [])))
+    folder = out / recipe.name / "sweep"
+    with locked(folder, "sweep"):
+        tasks = planned_tasks(recipe, planned, folder, reuse)
+        rows = _worked(planned, tasks, folder, console, workers)
+        if rows:
+            console.print(results.as_text(planned, rows, console.width))
+            runs = " and draws" if any("draw" in row for row in rows) else ""
+            console.print(Text(f"mean ± standard deviation over the seeds{runs}", style="dim"))
+        if rows and recipe.figure is not None:
+            from mmalign.drawing import draw
+
+            for path in draw(recipe.figure, rows, folder):
+                console.print(f"figure: {path}", soft_wrap=True)
+        for note in notes(tasks):
+            console.print(Text(f"warning: {note}", style="yellow"), soft_wrap=True)
+        _refuse_failed(tasks)
+    return folder
+
+
+def need(modules: Sequence[str]) -> None:
+    """Raises MmalignError when a module of the extra 'sweep' is missing."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise MmalignError(
+            f"{' and '.join(missing)} not installed; a sweep needs the extra 'sweep':"
+            " pip install 'mmalign[sweep]'"
+        )
+
+
+def planned_tasks(recipe: Recipe, planned: Sweep, folder: Path, reuse: Path | None) -> list[Task]:
+    """Every task, each with what an earlier call left of it, in the order to run them."""
+    tasks = []
+    names = [cell.representation for cell in planned.cells]
+    for seed in planned.seeds:
+        for cell in planned.cells:
+            # A representation that no other cell asks for is not worth its room on the disk.
+            shared = names.count(cell.representation) > 1
+            fits = reuse or (folder / "fits" if shared else None)
+            place = folder / "cells" / cell.folder / f"seed-{seed}"
+            job = Job(recipe.name, cell.recipe.table, seed, place, fits, planned.models)
+            tasks.append(Task(cell, job, finished(place)))
+    # Of those that share, the one that leaves most to be found goes first.
+    return sorted(tasks, key=lambda task: (planned.seeds.index(task.job.seed), not task.validates))
+
+
+def _worked(
+    planned: Sweep, tasks: Sequence[Task], folder: Path, console: Console, workers: int
+) -> list[Row]:
+    """Do what is left to do, and the table after every job."""
+    queue = Queue([task for task in tasks if task.done is None])
+    for task in tasks:
+        queue.keep(task)
+    workers = max(1, min(workers, len(queue.waiting)))
+    table = Results(planned, folder)
+    table.add([task for task in tasks if task.done is not None])
+    done = len(tasks) - len(queue.waiting)
+    with Board(console, workers, len(tasks), done) as board, Workers(workers) as crew:
+        while queue.waiting or queue.running:
+            for place in crew.idle:
+                if (ready := queue.next()) is not None:
+                    queue.running[place] = ready
+                    board.began_job(place, ready.title)
+                    crew.give(place, ready.job)
+            for place, _, event in crew.events(1.0):
+                _happened(place, event, queue, board, table)
+            board.tick()
+    return table.rows
+
+
+class Results:
+    """The table as far as it goes, written again after every job."""
+
+    def __init__(self, planned: Sweep, folder: Path) -> None:
+        self.planned, self.folder = planned, folder
+        self.by_job: dict[tuple[str, int], list[Row]] = {}
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Add finished tasks, and write."""
+        for task in tasks:
+            if task.done is not None:
+                place = task.job.folder.relative_to(self.folder)
+                self.by_job[task.cell.name, task.job.seed] = results.rows_of(
+                    task.cell, self.planned.keys, task.job.seed, task.done, place
+                )
+        if self.by_job:
+            results.write(self.rows, self.planned.keys, self.folder)
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows in the order of cells and seeds, whichever finished first."""
+        order = [(cell.name, seed) for cell in self.planned.cells for seed in self.planned.seeds]
+        return [row for job in order for row in self.by_job.get(job, [])]
+
+
+def _happened(place: int, event: Event, queue: Queue, board: Board, table: Results) -> None:
+    """What a worker said, or that it died."""
+    what, said = event
+    if what == "epoch":
+        board.epoch_ended(place, *said)
+        return
+    task = queue.running.pop(place)
+    if what == "died":
+        task.tries += 1
+        how = f"its process died (exit status {said})"
+        if task.tries < TRIES:
+            queue.waiting.insert(0, task)
+            board.again(place, f"{how}; once more")
+            return
+        said = f"{how}, {task.tries} times"
+    task.done = finished(task.job.folder) if said is None else None
+    if task.done is None:
+        task.wrong = said or f"no result in {task.job.folder}"
+        board.ended_job(place, f"failed: {task.wrong}")
+        return
+    queue.keep(task)
+    table.add([task])
+    board.ended_job(place, _result(table.by_job[task.cell.name, task.job.seed]))
+
+
+def _result(rows: Sequence[Row]) -> str:
+    """A job's main number, and its time."""
+    plain = [row for row in rows if not row["variant"]]
+    main = next(name for name in ("H", "T1", *results.metrics_of(plain)) if name in plain[0])
+    mean = sum(row[main] for row in plain) / len(plain)
+    return f"{main} = {100 * mean:.1f} %  ({plain[0]['seconds']:.0f} s)"
+
+
+def notes(tasks: Sequence[Task]) -> list[str]:
+    """What a reader must know of the table as a whole."""
+    versions = sorted({task.done.version for task in tasks if task.done})
+    if len(versions) > 1 or (versions and versions[0] != mmalign.__version__):
+        return [
+            f"results of mmalign {', '.join(versions)}, and this is {mmalign.__version__}; remove"
+            " the folder 'cells' to run them all again"
+        ]
+    return []
+
+
+def _refuse_failed(tasks: Sequence[Task]) -> None:
+    failed = [task for task in tasks if task.done is None]
+    if failed:
+        lines = [f"{task.title}: {task.wrong}" for task in failed]
+        raise MmalignError(
+            "\n  ".join([f"{len(failed)} of {len(tasks)} jobs failed, the others are done", *lines])
+        )
