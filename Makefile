@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow test-plugin lint format docs clean
+.PHONY: help run test test-slow test-plugin test-vision lint format docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -25,6 +25,9 @@ test-slow: .venv/installed  ## Every test, the slow ones too
 
 test-plugin: .venv/installed  ## A third party's plugin from its own distribution
 	$(BIN)/python -m pytest tests/test_example_plugin.py
+
+test-vision: .venv/installed  ## timm and torchvision in a new environment (minutes, 6 GB)
+	$(BIN)/python -m pytest tests/test_hubs.py
 
 lint: .venv/installed  ## Format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mmalign.align import sample as sample
     from mmalign.bundle import Model as Model
     from mmalign.bundle import load as load
+    from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
+    from mmalign.contracts import Extractor as Extractor
     from mmalign.contracts import Fitted as Fitted
     from mmalign.contracts import FittedHead as FittedHead
     from mmalign.contracts import Head as Head
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from mmalign.contracts import Weighted as Weighted
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
+    from mmalign.featurefile import FeatureFile as FeatureFile
+    from mmalign.featurefile import read_features as read_features
     from mmalign.hooks import hookimpl as hookimpl
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
@@ -52,6 +56,8 @@ if TYPE_CHECKING:
     from mmalign.losses import ramp as ramp
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
+    from mmalign.pictures import Preparation as Preparation
+    from mmalign.pictures import read_picture as read_picture
     from mmalign.protocol import Protocol as Protocol
     from mmalign.protocol import pose as pose
     from mmalign.protocol import validation as validation
@@ -87,6 +93,7 @@ _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "bundle": ("Model", "load"),
     "contracts": (
+        *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
         *(
             "Modality",
@@ -100,10 +107,12 @@ _HOMES = {
         ),
     ),
     "errors": ("MmalignError", "did_you_mean"),
+    "featurefile": ("FeatureFile", "read_features"),
     "hooks": ("hookimpl",),
     "linear": ("Linear", "LinearPair"),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
     "modality": ("Features", "Widths"),
+    "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
     "report": ("Measures", "measure", "stacking_bias", "top1"),
     "scaling": ("scale",),

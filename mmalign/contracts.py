@@ -1,4 +1,4 @@
-"""What each kind of component must offer: Modality, Dataset, Loss, Head, Method.
+"""What each kind of component must offer: Modality, Dataset, Loss, Head, Method, Backbone.
 
 A component of any kind is a class made with ``@mmalign.component`` that has a ``name``.
 These are protocols: nothing has to be inherited.
@@ -15,9 +15,10 @@ from mmalign.types import Facts, Floats, Level, Session, Signature, Source, Trai
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
+    from PIL import Image
     from torch import Tensor
 
-Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method"]
+Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method", "backbone"]
 ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]
 Over: TypeAlias = Literal["pairs", "ordered-pairs", "ordered-posteriors", "batches"]
 Products: TypeAlias = Literal["float32", "bfloat16"]
@@ -276,10 +277,52 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Extractor(Protocol):
+    """A backbone that is loaded: pictures in, features out.
+
+    ``prepare`` is called from several threads at once, ``__call__`` from one.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """What the features depend on besides the backbone's table: digests, versions.
+
+        JSON values. Features are only kept and found again under the same facts.
+        """
+        ...
+
+    def prepare(self, picture: Image.Image) -> Floats:
+        """A picture (RGB, any size) as the model takes it; all of one shape, float32.
+
+        Raises MmalignError for a picture that it cannot take.
+        """
+        ...
+
+    def __call__(self, batch: Floats) -> Floats:
+        """Features of prepared pictures, (rows, ...) to (rows, dim) float32.
+
+        A row depends on its own picture alone, whatever else is in the batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen network that turns pictures into features, for ``mmalign extract``."""
+
+    name: ClassVar[str]
+
+    def extractor(self, device: str) -> Extractor:
+        """Load the network. Raises MmalignError, saying what is missing, where it cannot."""
+        ...
+
+
 KINDS: Mapping[Kind, type] = {
     "dataset": Dataset,
     "modality": Modality,
     "loss": Loss,
     "head": Head,
     "method": Method,
+    "backbone": Backbone,
 }

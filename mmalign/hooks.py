@@ -40,6 +40,11 @@ def mmalign_methods() -> list[type]:  # type: ignore[empty-body]
 
 
 @hookspec
+def mmalign_backbones() -> list[type]:  # type: ignore[empty-body]
+    """Backbone classes: frozen networks that turn pictures into features."""
+
+
+@hookspec
 def mmalign_run_started(run: Mapping[str, Any]) -> None:
     """A run begins. ``run`` holds its name, folder, seeds and resolved recipe."""
 

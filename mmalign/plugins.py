@@ -25,6 +25,7 @@ HOOKS: dict[str, Kind] = {
     "mmalign_losses": "loss",
     "mmalign_heads": "head",
     "mmalign_methods": "method",
+    "mmalign_backbones": "backbone",
 }
 
 

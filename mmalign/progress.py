@@ -41,10 +41,14 @@ class Progressing(Protocol):
 
 
 class RunProgress:
-    """Told of each epoch; shows epoch, every loss term (mean per row) and the time left."""
+    """Told of each epoch; shows epoch, every loss term (mean per row) and the time left.
 
-    def __init__(self, console: Console) -> None:
+    ``unit`` is what is counted, where it is no epochs.
+    """
+
+    def __init__(self, console: Console, unit: str = "epoch") -> None:
         self.console = console
+        self.unit = unit
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.began: dict[str, float] = {}
@@ -96,5 +100,5 @@ class RunProgress:
         self.spoke[title] = now
         left = (now - began) / max(1, epoch - 1) * (epochs - epoch)
         rest = f"  {left:.0f} s left" if 1 < epoch < epochs else ""
-        line = Text(f"{title}  epoch {epoch}/{epochs}  {shown}{rest}")
+        line = Text(f"{title}  {self.unit} {epoch}/{epochs}  {shown}{rest}")
         self.console.print(line, soft_wrap=True)

@@ -13,7 +13,7 @@ from mmalign.errors import MmalignError, RecipeError, did_you_mean
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe
 
-__all__ = ["Recipe", "assemble", "locate", "read", "shipped"]
+__all__ = ["Recipe", "assemble", "locate", "overrides", "read", "shipped"]
 
 
 def shipped() -> dict[str, Path]:
@@ -68,21 +68,21 @@ def assemble(
 ) -> Recipe:
     """A recipe from its table. Raises RecipeError with every mistake at once."""
     problems: list[str] = []
-    overrides = _overrides(settings, problems)
+    laid = overrides(settings, problems)
     typed = deepcopy(dict(table))
-    for key, (value, _) in overrides.items():
+    for key, (value, _) in laid.items():
         _set(typed, key, value, problems)
-    if "run.seeds" in overrides and isinstance(typed.get("sweep"), dict):
+    if "run.seeds" in laid and isinstance(typed.get("sweep"), dict):
         typed["sweep"].pop("seeds", None)  # what the command line says goes before the file
     reader = Reader(registry)
     recipe = reader.recipe(name, typed)
     # ``--set head.epochs=validation`` and ``--set dataset.root=2024`` are typed by the
     # schema: a value that it refuses is tried once more as the text that was written.
-    refused = [k for k in overrides if any(p.startswith(f"{k}:") for p in reader.problems)]
+    refused = [k for k in laid if any(p.startswith(f"{k}:") for p in reader.problems)]
     if refused:
         retried = deepcopy(typed)
         for key in refused:
-            _set(retried, key, overrides[key][1], [])
+            _set(retried, key, laid[key][1], [])
         again = Reader(registry)
         second = again.recipe(name, retried)
         if len(again.problems) < len(reader.problems):
@@ -93,7 +93,7 @@ def assemble(
     return recipe
 
 
-def _overrides(settings: Sequence[str], problems: list[str]) -> dict[str, tuple[Any, str]]:
+def overrides(settings: Sequence[str], problems: list[str]) -> dict[str, tuple[Any, str]]:
     """Dotted keys with the value as TOML reads it, and as it was written."""
     found = {}
     for setting in settings:

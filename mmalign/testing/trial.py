@@ -175,6 +175,11 @@ class Trial:
         """The component, fitted with seed 0."""
         return self.fit()
 
+    @cached_property
+    def extractor(self) -> Any:
+        """A backbone, loaded."""
+        return self.component.extractor("cpu")
+
     def fit(self) -> Any:
         """Fit anew with seed 0."""
         session = Session(0)

@@ -20,7 +20,7 @@ class Synthetic:
     A class is a point in the space of ``factors``; a sample is that point plus noise of
     standard deviation ``spread``. Each modality is a random two-layer map of the point
     with noise of its own. Arrays are called "image", "image2", ... (one row a sample) and
-    "attributes", "attributes2", ... (one row a class).
+    "attributes", "attributes2", ... (one row a class); samples "sample 0000" and so on.
     """
 
     name: ClassVar[str] = "synthetic"
@@ -79,6 +79,7 @@ class Synthetic:
             arrays=arrays,
             splits=self._splits(labels),
             hashes={"synthetic": digest.hexdigest()},
+            samples=tuple(f"sample {i:04d}" for i in range(len(labels))),
         )
 
     def _generator(self, name: str) -> np.random.Generator:

@@ -19,6 +19,10 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("head", "softmax"): {"seen": 6, "unseen": 6, "unseen_only": 6, "most_epochs": 3},
     ("head", "few-shot"): {"seen": 6, "unseen": 6, "unseen_only": 6, "shots": 6, "most_epochs": 3},
     ("method", "aligned-vae"): {"latent": 4, "epochs": 2, "batch": 8},
+    # Files and packages of their own: tests/test_vision.py runs all their checks.
+    ("backbone", "onnx"): {"file": "no/such/file.onnx"},
+    ("backbone", "timm"): {"pretrained": False},
+    ("backbone", "torchvision"): {"pretrained": False},
 }
 
 
@@ -48,10 +52,13 @@ def parts() -> Parts:
     )
 
 
-def needs_files(made: Any) -> bool:
-    """Whether a data set cannot be loaded here, which it must say in one message."""
+def needs_files(kind: str, made: Any) -> bool:
+    """Whether a data set or a backbone cannot be loaded here, which it says in one message."""
     try:
-        made.load()
+        if kind == "dataset":
+            made.load()
+        elif kind == "backbone":
+            made.extractor("cpu")
     except MmalignError:
         return True
     return False
@@ -64,7 +71,7 @@ def every_check() -> list[Any]:
             kind, name = each.split(":")
             made = registered(kind, name)
             found = checks(made, parts=parts() if kind == "method" else None)
-            if kind == "dataset" and needs_files(made):
+            if needs_files(kind, made):
                 found = [check for check in found if "components" in check.checker.__module__]
             cases += [pytest.param(check, id=f"{kind}-{name}-{check}") for check in found]
     return cases
