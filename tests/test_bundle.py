@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 import mmalign
 from mmalign import MmalignError, Scaling, Session, Signature
+from mmalign.answering import answer
 from mmalign.bundle import CONFIG, WEIGHTS
 from mmalign.plugins import discover
 from mmalign.recipe import read
-from mmalign.run import answer, run
+from mmalign.run import run
 
 SMALL = [
     *("dataset.samples=6", "dataset.seen=6", "dataset.validation=2", "dataset.unseen=3"),
@@ -46,8 +47,7 @@ def rows(count=5, dim=64):
 def test_a_loaded_model_scores_bit_for_bit_like_the_one_that_was_saved(recipe, finished):
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
-    answered = answer(recipe, source, views, Session(0))
-    problem, fitted = answered.problem, answered.fitted
+    problem, fitted, _ = answer(recipe, source, views, Session(0))
     question = problem.question
     expected = fitted.scores(question.views, question.search.tolist())
 

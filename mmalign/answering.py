@@ -1,0 +1,57 @@
+"""One problem: posed, fitted, and measured in every way that the fitted thing scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmalign.answers import Answers, read_parts
+from mmalign.contracts import Fitted, Variant
+from mmalign.protocol import pose
+from mmalign.report import Measures, judge
+from mmalign.tables import Recipe
+from mmalign.types import Facts, Floats, Indices, Problem, Question, Session, Source, View
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one fit scored, in its variants too, and what it says of itself."""
+
+    measures: Measures
+    variants: Mapping[str, Measures]
+    facts: Facts
+
+
+def answer(
+    recipe: Recipe, source: Source, views: Mapping[str, View], session: Session, draw: int = 0
+) -> tuple[Problem, Fitted, Answer]:
+    """Pose the problem, fit the method, and measure its scores."""
+    problem = pose(source, views, recipe.parts.modalities, recipe.protocol, session.seed, draw)
+    fitted = recipe.method.fit(problem.training, recipe.parts, session)
+    variants: Mapping[str, Variant] = getattr(fitted, "variants", {})
+    measured = {name: measured_by(each, problem.question) for name, each in variants.items()}
+    answered = Answer(measured_by(fitted, problem.question), measured, fitted.facts)
+    return problem, fitted, answered
+
+
+def measured_by(scorer: Variant, question: Question) -> Measures:
+    """Measure a question's rows over all classes, and those of unseen ones over these alone."""
+    unseen = np.flatnonzero(np.isin(question.labels, question.unseen))
+    alone = answers_of(scorer, question, unseen, question.unseen)
+    everything = answers_of(scorer, question, np.arange(len(question.labels)), question.search)
+    return judge(everything, question, alone)
+
+
+def answers_of(scorer: Variant, question: Question, rows: Indices, search: Indices) -> Answers:
+    """What these rows of a question are answered among these classes.
+
+    Part by part, since all scores at once may be more than the memory holds.
+    """
+
+    def scores(part: Indices) -> Floats:
+        views = {name: view.take(rows[part]) for name, view in question.views.items()}
+        return scorer.scores(views, search.tolist())
+
+    return read_parts(scores, question.labels[rows], search, question.seen)

@@ -1,0 +1,92 @@
+"""A run's report: its measures, with all that is needed to judge them."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+import mmalign
+from mmalign.answering import Answer
+from mmalign.plugins import Registry
+from mmalign.report import Report
+from mmalign.tables import Recipe
+from mmalign.types import Problem, Source
+
+
+def reported(
+    recipe: Recipe,
+    registry: Registry,
+    source: Source,
+    first: Problem,
+    done: list[Answer],
+    seconds: float,
+) -> Report:
+    """The report, with all that is needed to judge it; ``first`` is the first run's problem."""
+    training = first.training
+    used = {p.name: f"{p.distribution} {p.version}" for p in registry.plugins if p.components}
+    context = {
+        "dataset": source.name,
+        "seen": len(training.seen),
+        "unseen": len(training.unseen),
+        "side_information": [n for n, v in training.views.items() if v.level == "class"],
+        "features": [n for n, v in training.views.items() if v.level == "sample"],
+        "reading": reading(recipe),
+        "data": dict(source.hashes),
+        "versions": versions(),
+        "plugins": used,
+        "seconds": round(seconds, 1),
+        "recipe_table": dict(recipe.table),
+    }
+    protocol = recipe.protocol
+    notes = [*first.notes, *source.notes]
+    if protocol.split == "validation":
+        notes.append("validation protocol: the rows asked are training rows, no test row was read")
+    return Report(
+        recipe=recipe.name,
+        seeds=tuple(seed for seed in recipe.seeds for _ in recipe.draws),
+        draws=tuple(draw for _ in recipe.seeds for draw in recipe.draws),
+        measures=tuple(each.measures for each in done),
+        variants={name: tuple(each.variants[name] for each in done) for name in done[0].variants},
+        classes=source.classes,
+        target={k: v for k, v in vars(recipe.report.target).items() if v not in (None, "")},
+        notes=tuple(notes),
+        facts=tuple(each.facts for each in done),
+        context=context,
+    )
+
+
+def reading(recipe: Recipe) -> str:
+    """How the formulas were read, the protocol, and the scaling, in a sentence."""
+    table = recipe.table
+    said = [
+        f"Protocol: {table['protocol']['split']} split, search among {table['protocol']['search']}"
+    ]
+    protocol = recipe.protocol
+    if protocol.shots:
+        sight = "sees" if protocol.shots_in_representation else "does not see"
+        said.append(
+            f"{protocol.shots} shots of each unseen class, which the representation {sight}"
+        )
+    if protocol.mix is not None:
+        first, second = protocol.mix.between
+        shares = f"{protocol.mix.seen:g} % of seen and {protocol.mix.unseen:g} % of unseen classes"
+        said.append(f"{shares} carry {second}, the others {first}")
+    said += [
+        f"{name} scaling {m['scaler']}" for name, m in table["modality"].items() if "scaler" in m
+    ]
+    said += [
+        f"{key} = {table['method'][key]}" for key in ("noise", "scale") if key in table["method"]
+    ]
+    return "; ".join(said) + "."
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {
+        "mmalign": mmalign.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
