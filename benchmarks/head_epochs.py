@@ -18,8 +18,9 @@ import torch
 from mmalign import Measures, Session, measure, pose
 from mmalign.plugins import discover
 from mmalign.recipe import Recipe, read
-from mmalign_aligned_vae.fitting import encode, represent
+from mmalign_aligned_vae.fitted import encode
 from mmalign_aligned_vae.latents import Drawer
+from mmalign_aligned_vae.representing import represent
 from mmalign_gzsl.fitting import train_part
 
 

@@ -22,9 +22,10 @@ import plain
 import torch
 
 from mmalign import Floats, Parts, Problem, Session, measure
-from mmalign_aligned_vae.fitting import encode, represent
+from mmalign_aligned_vae.fitted import encode
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
+from mmalign_aligned_vae.representing import represent
 from mmalign_gzsl.fitting import train_part
 
 STAGES = ("representation", "head", "scores")

@@ -23,10 +23,11 @@ from mmalign import (
     sample,
 )
 from mmalign.contracts import Weighted
-from mmalign_aligned_vae.fitting import encode, represent
+from mmalign_aligned_vae.fitted import encode
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
 from mmalign_aligned_vae.posteriors import posteriors
+from mmalign_aligned_vae.representing import represent
 from mmalign_gzsl.softmax import Softmax
 
 CLASSES = (0, 1, 2, 3, 4, 5)

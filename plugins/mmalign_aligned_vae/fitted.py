@@ -1,0 +1,107 @@
+"""A fitted aligned VAE: its posterior means, its scores, and calibrated stacking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmalign import Aligner, Facts, FittedHead, Floats, MmalignError, Variant, View
+from mmalign_aligned_vae.fusion import Fusion, fuse
+
+STACKED = "calibrated stacking"
+ROWS = 4096  # encoded at a time
+
+
+@dataclass(frozen=True)
+class FittedVAE:
+    """A trained aligner with a head on its latents.
+
+    ``bias`` is what calibrated stacking takes off the scores of the ``seen`` classes; None
+    where it was not asked for.
+    """
+
+    aligner: Aligner
+    head: FittedHead
+    seen: tuple[int, ...]
+    fusion: Fusion = "product"
+    bias: float | None = None
+    device: str = "cpu"
+    choice: Facts = field(default_factory=dict)
+
+    @torch.no_grad()
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """The head's scores of the rows' fused posterior means, (rows, classes)."""
+        z = encode(self.aligner, views, self.device, self.fusion)
+        scores: Floats = self.head.scores(z, classes).cpu().numpy()
+        return scores
+
+    @property
+    def variants(self) -> Mapping[str, Variant]:
+        """Calibrated stacking, where it was asked for."""
+        return {} if self.bias is None else {STACKED: Stacked(self, self.bias)}
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every tensor of the aligner and the head."""
+        tensors = {f"aligner.{k}": v.cpu() for k, v in self.aligner.state_dict().items()}
+        if self.bias is not None:
+            tensors["stacking.bias"] = torch.tensor(self.bias, dtype=torch.float64)
+        return tensors | {f"head.{k}": v.cpu() for k, v in self.head.state().items()}
+
+    @property
+    def facts(self) -> Facts:
+        """The size of the model, what the head has to say, and what was chosen for it."""
+        parameters = sum(p.numel() for p in self.aligner.parameters())
+        return {"parameters": parameters, "head": dict(self.head.facts), "choice": self.choice}
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Calibrated stacking: a bias off the scores of seen classes (Chao et al. 2016, eq. 7)."""
+
+    fitted: FittedVAE
+    bias: float
+
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """The scores, with the bias taken off those of seen classes."""
+        off = np.where(np.isin(classes, self.fitted.seen), self.bias, 0).astype(np.float32)
+        scores: Floats = self.fitted.scores(views, classes) - off
+        return scores
+
+
+@torch.no_grad()
+def encode(
+    aligner: Aligner, views: Mapping[str, View], device: str, fusion: Fusion = "product"
+) -> Tensor:
+    """Posterior means of rows, (rows, latent), on the device.
+
+    Where a row has several modalities their posteriors are fused. Raises MmalignError for
+    a row that has none, and for views that the aligner does not know.
+    """
+    known = [name for name in aligner.names if name in views]
+    if not known:
+        got = ", ".join(views) or "nothing"
+        raise MmalignError(f"the model encodes {', '.join(aligner.names)}; got {got}")
+    parts = [torch.empty(0, aligner.latent, device=device)]
+    for start in range(0, len(views[known[0]]), ROWS):
+        stop = min(start + ROWS, len(views[known[0]]))
+        taken = {name: views[name].take(np.arange(start, stop)) for name in known}
+        present = np.stack([view.mask for view in taken.values()])
+        if not present.any(0).all():
+            row = start + int((~present.any(0)).argmax())
+            raise MmalignError(f"row {row} has none of the modalities {', '.join(known)}")
+        posteriors = [
+            aligner.encode(
+                name,
+                torch.from_numpy(np.where(view.mask[:, None], view.values, 0)).to(device),
+            )
+            for name, view in taken.items()
+        ]
+        if len(known) == 1:  # exactly its mean, which a weighted average would round
+            parts.append(posteriors[0].mean)
+        else:
+            parts.append(fuse(posteriors, torch.from_numpy(present).to(device), fusion))
+    return torch.cat(parts)
