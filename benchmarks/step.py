@@ -3,8 +3,9 @@
 Both train CADA-VAE with every term active on CUB (random numbers in its shapes where the
 files are missing), whole epochs of real training with batches, losses, optimiser and
 logging. Epochs alternate, plain / plain with batches by index / mmalign, and the first of
-each is a warm-up. The ratio is of medians. Then the step's matrix products alone, which no
-implementation on this machine can beat.
+each is a warm-up. The ratio is of medians. Then mmalign with the factors of its products rounded
+to bfloat16, and the step's matrix products alone in float32, which no float32 implementation on
+this machine can beat.
 
     python benchmarks/step.py --batch 50 256 --rounds 5 --json step.json
 """
@@ -21,7 +22,17 @@ import common
 import plain
 import torch
 
-from mmalign import ERRORS, Aligner, Objective, Parts, Ramp, Session, Training, train_aligner
+from mmalign import (
+    ERRORS,
+    Aligner,
+    Objective,
+    Parts,
+    Products,
+    Ramp,
+    Session,
+    Training,
+    train_aligner,
+)
 
 LATENT = 64
 
@@ -64,6 +75,7 @@ def rounds(
     count: int,
     others: bool,
     clock: Callable[[], float],
+    products: Products = "float32",
 ) -> Mapping[str, list[float]]:
     """Seconds per epoch of each implementation, by alternating epochs."""
     weights = {"kl": Ramp(to=0.25), "cross": Ramp(to=2.37), "distribution": Ramp(to=8.13)}
@@ -96,11 +108,10 @@ def rounds(
     errors = {name: ERRORS[each.reconstruction] for name, each in parts.modalities.items()}
     losses = {name: replace(each, weight=weights[name]) for name, each in parts.losses.items()}
     objective = Objective(errors, weights["kl"], losses)
-    settings = {"draw": "random", "noise": "shared", "scale": "variance"}
+    settings: dict[str, Any] = {"draw": "random", "noise": "shared", "scale": "variance"}
     start = clock()
-    train_aligner(
-        aligner, objective, training, session, epochs=count + 1, batch=batch, lr=1.5e-4, **settings
-    )
+    settings |= {"epochs": count + 1, "batch": batch, "lr": 1.5e-4, "products": products}
+    train_aligner(aligner, objective, training, session, **settings)
     return {name: each[1:] for name, each in seconds.items()}
 
 
@@ -112,6 +123,8 @@ def measured(given: argparse.Namespace, training: Training, parts: Parts) -> lis
         shapes = products(training, parts, batch)
         gigaflop = sum(2 * m * k * n for m, k, n in shapes) / 1e9
         seconds = rounds(training, parts, batch, given.rounds, batch <= given.plain_up_to, clock)
+        rounded = rounds(training, parts, batch, given.rounds, False, clock, "bfloat16")
+        seconds = {**seconds, "mmalign, bfloat16 products": rounded["mmalign"]}
         alone = common.spread([1e3 * each for each in bare(shapes, 10, clock)])
         for name, each in [*seconds.items(), ("matrix products alone", None)]:
             ms = alone if each is None else common.spread([1e3 * s / steps for s in each])
