@@ -175,9 +175,11 @@ class FittedHead(Scorer, Protocol):
 class Head(Protocol):
     """Trains a classifier on latents.
 
-    A head that draws from shots has ``uses_shots = True``, and is refused by a recipe that
-    gives none away; one without is refused by a recipe that does. ``uses_shots = None`` is
-    of a head that takes shots where there are any, and goes with both.
+    A head names the modalities that it draws from in ``seen_from``, ``unseen_from`` and
+    ``shots_from``, if it has such fields; a recipe checks them. One that draws from shots
+    has ``uses_shots = True``, and is refused by a recipe that gives none away; one without
+    is refused by a recipe that does. ``uses_shots = None`` is of a head that takes shots
+    where there are any, and goes with both.
     """
 
     name: ClassVar[str]

@@ -227,7 +227,10 @@ def notes(tasks: Sequence[Task]) -> list[str]:
 def _refuse_failed(tasks: Sequence[Task]) -> None:
     failed = [task for task in tasks if task.done is None]
     if failed:
-        lines = [f"{task.title}: {task.wrong}" for task in failed]
+        titles: dict[str, list[str]] = {}  # one mistake may stop many jobs, and is said once
+        for task in failed:
+            titles.setdefault(task.wrong, []).append(task.title)
+        lines = [f"{'; '.join(these)}: {wrong}" for wrong, these in titles.items()]
         raise MmalignError(
             "\n  ".join([f"{len(failed)} of {len(tasks)} jobs failed, the others are done", *lines])
         )

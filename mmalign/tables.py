@@ -262,8 +262,14 @@ class Reader:
 
 
 def disagreements(parts: Parts, protocol: Protocol) -> list[str]:
-    """Where the protocol asks for what the parts do not have."""
-    problems = []
+    """Where the protocol or the head asks for what the parts do not have."""
+    problems = [
+        f"head.{field}: no modality '{name}'; {did_you_mean(name, parts.modalities)}"
+        for field in ("seen_from", "unseen_from", "shots_from")
+        for given in getattr(parts.head, field, ())
+        for name in map(str.strip, given.split("+"))
+        if name not in parts.modalities
+    ]
     for name in protocol.mix.between if protocol.mix is not None else ():
         if name not in parts.modalities:
             hint = did_you_mean(name, parts.modalities)

@@ -178,3 +178,11 @@ def test_a_head_and_a_protocol_that_disagree_about_shots_are_refused(tmp_path):
     assert "'softmax' draws nothing from protocol.shots" in said
     said = refused("run", "quickstart", "--set", "head.use=few-shot", cwd=tmp_path)
     assert "protocol.shots: missing" in said
+
+
+@pytest.mark.parametrize("field", ["seen_from", "unseen_from", "shots_from"])
+def test_a_head_that_draws_from_what_is_not_there_is_refused_at_once(field, tmp_path):
+    given = ["--set", "head.use=few-shot", "--set", "protocol.shots=1"]
+    given += ["--set", f'head.{field}=["attributes + imagf"]']
+    said = refused("run", "quickstart", *given, cwd=tmp_path)
+    assert f"head.{field}: no modality 'imagf'; did you mean 'image'?" in said

@@ -358,3 +358,14 @@ def test_the_shipped_sweep_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     names = {path.name for path in sweep_of(tmp_path, "quickstart_sweep").iterdir()}
     assert {"results.csv", "results.parquet", "summary.csv", "figure.svg", "figure.png"} <= names
+
+
+def test_a_mistake_that_stops_every_job_is_said_once(tmp_path):
+    start = text.index("[dataset]")
+    end = text.index("[", start + 1)
+    text = text[:start] + '[dataset]\nuse = "cub"\nroot = "nowhere"\n\n' + text[end:]
+    (tmp_path / "mine.toml").write_text(text + '[sweep]\n"method.latent" = [2, 3]\n')
+    said = refused("run", "mine.toml", cwd=tmp_path, by=installed)
+    assert said.count("no res101.mat") == 1
+    assert "latent=2" in said
+    assert "latent=3" in said
