@@ -361,11 +361,10 @@ def test_the_shipped_sweep_runs(tmp_path):
 
 
 def test_a_mistake_that_stops_every_job_is_said_once(tmp_path):
-    start = text.index("[dataset]")
-    end = text.index("[", start + 1)
-    text = text[:start] + '[dataset]\nuse = "cub"\nroot = "nowhere"\n\n' + text[end:]
-    (tmp_path / "mine.toml").write_text(text + '[sweep]\n"method.latent" = [2, 3]\n')
-    said = refused("run", "mine.toml", cwd=tmp_path, by=installed)
+    rest = BASE[BASE.index("[modality.image]") :] + '[sweep]\n"method.latent" = [2, 3]\n'
+    text = f'[dataset]\nuse = "cub"\nroot = "nowhere"\n\n{rest}'
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    said = refused("run", "mine.toml", *ONE, cwd=tmp_path, by=installed)
     assert said.count("no res101.mat") == 1
     assert "latent=2" in said
     assert "latent=3" in said
