@@ -99,8 +99,10 @@ def sweep(
         rows = _worked(planned, tasks, folder, console, workers)
         if rows:
             console.print(results.as_text(planned, rows, console.width))
-            runs = " and draws" if any("draw" in row for row in rows) else ""
-            console.print(Text(f"mean ± standard deviation over the seeds{runs}", style="dim"))
+            drawn = any("draw" in row for row in rows)
+            if drawn or len(planned.seeds) > 1:
+                over = "the seeds and draws" if drawn else "the seeds"
+                console.print(Text(f"mean ± standard deviation over {over}", style="dim"))
         if rows and recipe.figure is not None:
             from mmalign.drawing import draw
 
