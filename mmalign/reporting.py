@@ -66,9 +66,8 @@ def reading(recipe: Recipe) -> str:
     protocol = recipe.protocol
     if protocol.shots:
         sight = "sees" if protocol.shots_in_representation else "does not see"
-        said.append(
-            f"{protocol.shots} shots of each unseen class, which the representation {sight}"
-        )
+        shots = f"{protocol.shots} shot{'s' if protocol.shots > 1 else ''}"
+        said.append(f"{shots} of each unseen class, which the representation {sight}")
     if protocol.mix is not None:
         first, second = protocol.mix.between
         shares = f"{protocol.mix.seen:g} % of seen and {protocol.mix.unseen:g} % of unseen classes"
