@@ -141,6 +141,28 @@ def _figure(recipe: Recipe, keys: Sequence[str], cells: Sequence[Cell]) -> list[
     ]
 
 
+def laid_over(
+    base: Recipe, sets: Mapping[str, Any], registry: Registry, without: Sequence[str] = ()
+) -> tuple[Recipe | None, list[str]]:
+    """The plain recipe below a sweep or search, with keys set and tables left out.
+
+    Returns it, or None with what is wrong.
+    """
+    table = {k: deepcopy(v) for k, v in base.given.items() if k not in FIXED}
+    problems = [
+        f"without '{path}': there is no such table" for path in without if not drop(table, path)
+    ]
+    for key, value in sets.items():
+        try:
+            lay(table, key, deepcopy(value))
+        except MmalignError as error:
+            problems.append(str(error))
+    reader = Reader(registry)
+    recipe = reader.recipe(base.name, table)
+    problems += reader.problems
+    return (None if problems else recipe), problems
+
+
 def _cell(
     name: str,
     base: Recipe,
@@ -150,18 +172,7 @@ def _cell(
     problems: list[str],
 ) -> Cell | None:
     """One cell; what is wrong with it goes to ``problems``, under its name."""
-    table = {k: deepcopy(v) for k, v in base.given.items() if k not in FIXED}
-    mine = [
-        f"without '{path}': there is no such table" for path in without if not drop(table, path)
-    ]
-    for key, value in sets.items():
-        try:
-            lay(table, key, deepcopy(value))
-        except MmalignError as error:
-            mine.append(str(error))
-    reader = Reader(registry)
-    recipe = reader.recipe(base.name, table)
-    mine += reader.problems
+    recipe, mine = laid_over(base, sets, registry, without)
     problems += [f"cell '{name}': {problem}" for problem in mine]
     return None if mine or recipe is None else Cell(name, sets, recipe)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmalign.cells import digest
+from mmalign.cells import digest, laid_over
 from mmalign.component import build, component
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
-from mmalign.grid import lay
 from mmalign.plugins import Registry
 from mmalign.report import METRICS
-from mmalign.tables import EXPERIMENT, Reader, Recipe
+from mmalign.tables import EXPERIMENT, Recipe
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -89,7 +87,7 @@ class Space:
 
     def recipe(self, values: Mapping[str, Any], registry: Registry, split: str) -> Recipe:
         """The recipe with these values on that split. Raises RecipeError."""
-        recipe, problems = _with(self.base, {**values, "protocol.split": split}, registry)
+        recipe, problems = laid_over(self.base, {**values, "protocol.split": split}, registry)
         if recipe is None:
             raise RecipeError(self.base.name, problems)
         return recipe
@@ -115,7 +113,7 @@ def read_space(recipe: Recipe, registry: Registry) -> Space:
         problems.append("tune: no key to search; give one a list, or { low = ..., high = ... }")
     for key, each in keys.items():
         for edge in each.edges:
-            wrong = _with(recipe, {key: edge}, registry)[1]
+            wrong = laid_over(recipe, {key: edge}, registry)[1]
             problems += [f"tune, {key} = {json.dumps(edge)}: {problem}" for problem in wrong]
     if problems:
         raise RecipeError(recipe.name, problems)
@@ -146,19 +144,3 @@ def _axis(key: str, value: Any, problems: list[str]) -> Range | Choices | None:
         problems.append(f"{path}: each value once")
         return None
     return Choices(tuple(value))
-
-
-def _with(
-    base: Recipe, values: Mapping[str, Any], registry: Registry
-) -> tuple[Recipe | None, list[str]]:
-    """The base recipe with values laid over it, or what is wrong with that."""
-    table = {k: deepcopy(v) for k, v in base.given.items() if k not in EXPERIMENT}
-    problems = []
-    for key, value in values.items():
-        try:
-            lay(table, key, deepcopy(value))
-        except MmalignError as error:
-            problems.append(str(error))
-    reader = Reader(registry)
-    recipe = reader.recipe(base.name, table)
-    return recipe, problems + reader.problems
