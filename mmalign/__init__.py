@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     from mmalign.sources import LatentSource as LatentSource
     from mmalign.sources import draw_from as draw_from
     from mmalign.sources import modalities_of as modalities_of
+    from mmalign.systems.rows import Asked as Asked
+    from mmalign.systems.rows import Rows as Rows
+    from mmalign.systems.system import Epoch as Epoch
+    from mmalign.systems.system import Scoring as Scoring
+    from mmalign.systems.system import System as System
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
     from mmalign.types import Floats as Floats
@@ -117,6 +122,8 @@ _HOMES = {
     "report": ("Measures", "measure", "stacking_bias", "top1"),
     "scaling": ("scale",),
     "sources": ("LatentSource", "draw_from", "modalities_of"),
+    "systems.rows": ("Asked", "Rows"),
+    "systems.system": ("Epoch", "Scoring", "System"),
     "train": ("train_aligner",),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),

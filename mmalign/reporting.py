@@ -76,7 +76,9 @@ def reading(recipe: Recipe) -> str:
         f"{name} scaling {m['scaler']}" for name, m in table["modality"].items() if "scaler" in m
     ]
     said += [
-        f"{key} = {table['method'][key]}" for key in ("noise", "scale") if key in table["method"]
+        f"{key} = {table['method'][key]}"
+        for key in ("noise", "scale")
+        if isinstance(table["method"].get(key), str)
     ]
     return "; ".join(said) + "."
 

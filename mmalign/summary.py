@@ -150,12 +150,32 @@ def _chosen(report: Report) -> list[RenderableType]:
     """What each seed's head was trained with, such as the epochs that validation chose."""
     heads = [facts["head"] for facts in report.facts if isinstance(facts.get("head"), Mapping)]
     if not heads:
-        return []
+        return _chosen_by_system(report)
     said = (
         f"{key.replace('_', ' ')} {', '.join(str(head.get(key)) for head in heads)}"
         for key in heads[0]
     )
     return [Text(f"head: {'; '.join(said)}", style="dim")]
+
+
+def _chosen_by_system(report: Report) -> list[RenderableType]:
+    """What each seed's system chose, by H and by T1."""
+    made = [facts["chosen"] for facts in report.facts if facts.get("chosen")]
+    lines: list[RenderableType] = []
+    for metric in ("H", "T1"):
+        by = [each[metric] for each in made if isinstance(each.get(metric), Mapping)]
+        if by:
+            said = (
+                f"{key} {', '.join(_number(each.get(key)) for each in by)}"
+                for key in by[0]
+                if key != "value"
+            )
+            lines.append(Text(f"chosen by {metric}: {'; '.join(said)}", style="dim"))
+    return lines
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _hardest(report: Report, count: int = 3) -> list[RenderableType]:

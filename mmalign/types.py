@@ -290,12 +290,15 @@ class Session:
 
     ``epoch_ended(stage, epoch, epochs, terms)`` is told the mean of each loss term per
     row. ``reuse`` is a folder where fitted representations are kept and found again.
+    ``oracle`` measures a fitted thing on the rows that are asked; it is there only where the
+    recipe says ``select = "test-oracle"``, and the report then says so first.
     """
 
     seed: int
     device: str = "cpu"
     epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None
     reuse: Path | None = None
+    oracle: Callable[[Any], Any] | None = None
 
     def generator(self, name: str, device: str = "cpu") -> torch.Generator:
         """The random generator of this name: another draw moves none of its numbers."""

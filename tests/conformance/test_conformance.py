@@ -8,10 +8,11 @@ import pytest
 from mmalign import (
     MmalignError,
     Parts,
+    System,
     Weighted,
 )
 from mmalign.component import build
-from mmalign.plugins import Plugin, discover
+from mmalign.plugins import Plugin, Registry, discover
 from mmalign.testing import Check, checks
 
 # What a component must be told, or trains too long without; those not named take defaults.
@@ -36,14 +37,23 @@ def registered(kind: str, name: str) -> Any:
     return made
 
 
-def parts() -> Parts:
-    """Every loss, and the head, around a narrow image and attribute modality."""
+def narrow(registry: Registry) -> dict[str, Any]:
+    return {
+        name: build(registry.find("modality", name), {"hidden": [6, 6]}, name)[0]
+        for name in ("image", "attributes")
+    }
+
+
+def parts(made: Any) -> Parts:
+    """A narrow image and attribute modality; around them every loss, and the head.
+
+    A comparison system has a loss of its own, and gets neither.
+    """
     registry = discover()
+    if isinstance(made, System):
+        return Parts(modalities=narrow(registry))
     return Parts(
-        modalities={
-            name: build(registry.find("modality", name), {"hidden": [6, 6]}, name)[0]
-            for name in ("image", "attributes")
-        },
+        modalities=narrow(registry),
         losses={
             name: Weighted(registered("loss", name), lambda epoch: 1.0)
             for name in registry.components["loss"]
@@ -70,7 +80,7 @@ def every_check() -> list[Any]:
         for each in plugin.components:
             kind, name = each.split(":")
             made = registered(kind, name)
-            found = checks(made, parts=parts() if kind == "method" else None)
+            found = checks(made, parts=parts(made) if kind == "method" else None)
             if needs_files(kind, made):
                 found = [check for check in found if "components" in check.checker.__module__]
             cases += [pytest.param(check, id=f"{kind}-{name}-{check}") for check in found]

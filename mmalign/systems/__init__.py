@@ -1,0 +1,1 @@
+"""What every comparison system shares: its rows, its choices, and the fitted thing."""

@@ -1,0 +1,112 @@
+"""A fitted system: scores rows over any of its classes, and is nothing but tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mmalign.errors import MmalignError
+from mmalign.systems.rows import asked_of, side_by_side
+from mmalign.types import Facts, Floats, Signature, View
+
+if TYPE_CHECKING:
+    from mmalign.systems.system import Scoring, System
+
+CHUNK = 4096  # rows scored at a time
+
+
+@dataclass(frozen=True)
+class FittedSystem:
+    """The model chosen by H, the one chosen by T1, and the classes' descriptions.
+
+    ``alone`` scores where only unseen classes are asked, ``all`` everywhere else; often they
+    are the same object. ``features`` are the sample-level modalities, side by side in this
+    order. ``known`` are the classes that had training rows.
+    """
+
+    all: Scoring
+    alone: Scoring
+    descriptions: Float[Tensor, "classes q"]
+    features: tuple[str, ...]
+    known: tuple[int, ...]
+    unseen: tuple[int, ...]
+    device: str = "cpu"
+    chosen: Facts = field(default_factory=dict)
+
+    @torch.no_grad()
+    def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
+        """Scores of rows over classes, (rows, classes).
+
+        Raises MmalignError for views or rows that lack one of the features.
+        """
+        missing = [name for name in self.features if name not in views]
+        if missing or not views:
+            raise MmalignError(
+                f"the model scores rows by {', '.join(self.features)}; got"
+                f" {', '.join(views) or 'nothing'}"
+            )
+        x, whole = side_by_side({name: views[name] for name in self.features})
+        if not whole.all():
+            row = int(np.argmin(whole))
+            raise MmalignError(f"row {row} lacks one of {', '.join(self.features)}")
+        asked = asked_of(classes, self.descriptions, self.known)
+        model = self.alone if set(classes) <= set(self.unseen) else self.all
+        parts = torch.from_numpy(x).to(self.device).split(CHUNK) if len(x) else ()
+        scores = [model.scores(part, asked).float() for part in parts]
+        empty = torch.empty(0, len(classes), device=self.device)
+        found: Floats = torch.cat([empty, *scores]).cpu().numpy()
+        return found
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every tensor: of the models, the descriptions and the classes with rows."""
+        tensors = {f"all.{name}": tensor for name, tensor in self.all.state().items()}
+        if self.alone is not self.all:
+            tensors |= {f"alone.{name}": tensor for name, tensor in self.alone.state().items()}
+        tensors |= {"descriptions": self.descriptions, "known": torch.tensor(self.known)}
+        # Copies: the two models may share a tensor, and a file may not.
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    @property
+    def facts(self) -> Facts:
+        """The size of the model that answers the generalized question, and what was chosen."""
+        parameters = sum(tensor.numel() for tensor in self.all.state().values())
+        return {"parameters": parameters, "chosen": dict(self.chosen)}
+
+
+def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -> FittedSystem:
+    """Rebuild from tensors. Raises MmalignError for missing, surplus or misshapen ones."""
+    features = tuple(sorted(n for n, level in signature.levels.items() if level == "sample"))
+    parts: dict[str, dict[str, Tensor]] = {"all": {}, "alone": {}}
+    for name, tensor in state.items():
+        part, dot, inner = name.partition(".")
+        if dot and part in parts:
+            parts[part][inner] = tensor
+        elif name not in ("descriptions", "known"):
+            raise MmalignError(f"the model holds a surplus tensor '{name}'")
+    try:
+        everything = system.model(parts["all"])
+        alone = system.model(parts["alone"]) if parts["alone"] else everything
+        known = tuple(int(index) for index in state["known"])
+        fitted = FittedSystem(
+            everything, alone, state["descriptions"], features, known, signature.unseen
+        )
+        _try(fitted, signature)
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
+    return fitted
+
+
+def _try(fitted: FittedSystem, signature: Signature) -> None:
+    """Score one row, which fails for tensors of other shapes."""
+    q = sum(dim for n, dim in signature.dims.items() if signature.levels[n] == "class")
+    if fitted.descriptions.shape != (len(signature.classes), q):
+        raise ValueError(f"descriptions of shape {tuple(fitted.descriptions.shape)}")
+    row = {n: View(np.zeros((1, signature.dims[n]), np.float32), "sample") for n in fitted.features}
+    for classes in ((*signature.seen, *signature.unseen), signature.unseen):
+        fitted.scores(row, classes)
