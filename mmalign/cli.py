@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,15 @@ Settings = Annotated[
 
 
 INTERRUPTED = 130
+
+
+class Form(StrEnum):
+    """How a comparison is written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
 
 
 def main() -> None:
@@ -140,6 +150,37 @@ def tune(
     console, workers = _console(), workers or _processors()
     folder = search(space, registry, console, trials, out, reuse, workers, timeout)
     console.print(f"\nbest recipe: {folder / 'best.toml'}", soft_wrap=True)
+
+
+@app.command()
+def table(
+    what: Annotated[
+        list[str], typer.Argument(help="Recipes that were run, or folders of runs and sweeps.")
+    ],
+    form: Annotated[
+        Form, typer.Option("--format", help="How it is written.", case_sensitive=False)
+    ] = Form.text,
+    by: Annotated[
+        str | None, typer.Option(help="A key that a sweep varies: one table for each value.")
+    ] = None,
+    test: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="SYSTEM SYSTEM", help="A paired test of two over their seeds."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What the test compares.")] = "H",
+    runs: Annotated[Path, typer.Option(help="Folder where recipes were run.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
+) -> None:
+    """Put finished runs side by side: published next to reproduced, the best in bold."""
+    from mmalign.comparison import gathered, paired
+    from mmalign.comparison_text import deliver, sentence, written
+
+    lines, console = gathered(what, runs), _console()
+    parts = written(lines, form.value, by, console.width)
+    said = sentence(paired(lines, *test, metric)) if test is not None else ""
+    deliver(parts, console, out)
+    if said:  # it belongs into no table
+        print(said, file=sys.stderr if form == "csv" and out is None else sys.stdout)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A third party's plugin, built and installed as its own distribution, and run."""
+"""Third parties' plugins, each built and installed as a distribution of its own, and run."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "examples" / "mmalign-gaze"
+EXAMPLES = [ROOT / "examples" / name for name in ("mmalign-gaze", "mmalign-conse")]
 BIN = "Scripts" if os.name == "nt" else "bin"
 
 BROKEN = {
@@ -67,7 +67,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken.mkdir()
     for name, text in BROKEN.items():
         (broken / name).write_text(text)
-    wheels = [wheel(project, folder) for project in (ROOT, EXAMPLE, broken)]
+    wheels = [wheel(project, folder) for project in (ROOT, *EXAMPLES, broken)]
     call(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
     python = folder / "venv" / BIN / "python"
     install = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps")
@@ -75,9 +75,11 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(call(python, "-c", purelib, cwd=folder).strip())
     (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    for name in ("gaze.toml", "tests"):
-        source = EXAMPLE / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    for example in EXAMPLES:
+        shutil.copytree(example / "tests", folder / "tests", dirs_exist_ok=True)
+        for recipe in example.glob("*.toml"):
+            if recipe.name != "pyproject.toml":
+                shutil.copy(recipe, folder)
     return folder
 
 
@@ -108,6 +110,14 @@ def test_recipe_runs_beside_a_broken_plugin(outside: Path, program: Path) -> Non
     (report,) = (outside / "runs" / "gaze").glob("*/report.json")
     assert "mmalign-gaze 0.1.0" in report.read_text()
     assert "report and model" in said
+
+
+def test_a_method_of_a_third_partys_stands_in_the_table(outside: Path, program: Path) -> None:
+    call(program, "run", "conse.toml", "--workers", "1", cwd=outside)
+    said = call(program, "table", "conse.toml", cwd=outside)
+    assert [line.split()[0] for line in said.splitlines()] == ["system", "ConSE", "ESZSL"]
+    said = call(program, "table", "conse.toml", "--test", "ConSE", "ESZSL", cwd=outside)
+    assert "paired t-test over 2 runs" in said
 
 
 def test_recipe_that_needs_a_broken_plugin_names_it(outside: Path, program: Path) -> None:

@@ -92,7 +92,9 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
     try:
         everything = system.model(parts["all"])
         alone = system.model(parts["alone"]) if parts["alone"] else everything
-        known = tuple(int(index) for index in state["known"])
+        if state["known"].dtype != torch.int64 or state["known"].ndim != 1:
+            raise ValueError("'known' holds no class indices")
+        known = tuple(state["known"].tolist())
         fitted = FittedSystem(
             everything, alone, state["descriptions"], features, known, signature.unseen
         )

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
 
 from mmalign.component import component
 from mmalign.contracts import Parts
@@ -22,6 +31,7 @@ Select: TypeAlias = Literal["last", "validation", "test-oracle"]
 Self = TypeVar("Self", bound="System")
 
 
+@runtime_checkable
 class Scoring(Protocol):
     """A trained system: tensors, and how they score."""
 
