@@ -15,8 +15,7 @@ import plain
 import torch
 from torch import Tensor
 
-from mmalign import Session
-from mmalign_gzsl.linear import fit_linear
+from mmalign import Session, fit_linear
 
 SEEN, UNSEEN, DIM, BATCH = (150, 200), (50, 400), 64, 32
 

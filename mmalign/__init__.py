@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmalign.contracts import Scorer as Scorer
     from mmalign.contracts import Variant as Variant
     from mmalign.contracts import Weighted as Weighted
+    from mmalign.errors import AbsentError as AbsentError
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
     from mmalign.featurefile import FeatureFile as FeatureFile
@@ -48,11 +49,13 @@ if TYPE_CHECKING:
     from mmalign.hooks import hookimpl as hookimpl
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
+    from mmalign.linearfit import fit_linear as fit_linear
     from mmalign.losses import ERRORS as ERRORS
     from mmalign.losses import CrossAlignment as CrossAlignment
     from mmalign.losses import Objective as Objective
     from mmalign.losses import Ramp as Ramp
     from mmalign.losses import Wasserstein as Wasserstein
+    from mmalign.losses import kl as kl
     from mmalign.losses import ramp as ramp
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from mmalign.systems.system import Epoch as Epoch
     from mmalign.systems.system import Scoring as Scoring
     from mmalign.systems.system import System as System
+    from mmalign.train import precision_of as precision_of
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
     from mmalign.types import Floats as Floats
@@ -111,11 +115,12 @@ _HOMES = {
             "Weighted",
         ),
     ),
-    "errors": ("MmalignError", "did_you_mean"),
+    "errors": ("AbsentError", "MmalignError", "did_you_mean"),
     "featurefile": ("FeatureFile", "read_features"),
     "hooks": ("hookimpl",),
     "linear": ("Linear", "LinearPair"),
-    "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "ramp"),
+    "linearfit": ("fit_linear",),
+    "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
@@ -124,7 +129,7 @@ _HOMES = {
     "sources": ("LatentSource", "draw_from", "modalities_of"),
     "systems.rows": ("Asked", "Rows"),
     "systems.system": ("Epoch", "Scoring", "System"),
-    "train": ("train_aligner",),
+    "train": ("precision_of", "train_aligner"),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
         *("Scaling", "Session", "Shots", "Signature", "Source", "Splits", "Texts", "Training"),

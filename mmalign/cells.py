@@ -12,7 +12,16 @@ from typing import Any
 
 from mmalign.component import build
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
-from mmalign.grid import FIXED, combinations, drop, lay, read_grid, read_named, refuse_fixed
+from mmalign.grid import (
+    FIXED,
+    combinations,
+    drop,
+    lay,
+    read_grid,
+    read_named,
+    refuse_fixed,
+    refuse_only,
+)
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe, RunSettings
 
@@ -40,7 +49,8 @@ class Cell:
     def table(self) -> dict[str, Any]:
         """The resolved table without what no number depends on: targets, seeds, threads."""
         table = deepcopy(dict(self.recipe.table))
-        table.get("report", {}).pop("target", None)
+        for key in ("target", "targets"):
+            table.get("report", {}).pop(key, None)
         for key in ("seeds", "threads"):
             table.get("run", {}).pop(key, None)
         return table
@@ -75,12 +85,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All the cells, their seeds, and the keys in which they differ."""
+    """All the cells, their seeds, and the keys in which they differ.
+
+    With ``skips`` a cell whose data is not here is left out.
+    """
 
     cells: tuple[Cell, ...]
     keys: tuple[str, ...]
     seeds: tuple[int, ...]
     models: bool = False
+    skips: bool = False
 
 
 def _less(table: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -100,6 +114,7 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     named = read_named(given, problems)
     if not grid and not named and not problems:
         problems.append("sweep: nothing varies; give a key a list of values, or name cells")
+    refuse_only(named, grid, problems)
     set_by_name = [key for each in named.values() for key in each.sets]
     refuse_fixed([*grid, *set_by_name], problems)
     for name, each in named.items():
@@ -112,6 +127,9 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     models = given.get("models", False)
     if not isinstance(models, bool):
         problems.append(f"sweep.models: true or false was expected (got {models!r})")
+    absent = given.get("absent", "fail")
+    if absent not in ("fail", "skip"):
+        problems.append(f"sweep.absent: 'fail' or 'skip' was expected (got {absent!r})")
     if problems:
         raise RecipeError(recipe.name, problems)
     cells = []
@@ -125,7 +143,7 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     problems += _figure(recipe, shown, cells)
     if problems:
         raise RecipeError(recipe.name, problems)
-    return Sweep(tuple(cells), shown, seeds, models)
+    return Sweep(tuple(cells), shown, seeds, models, absent == "skip")
 
 
 def _figure(recipe: Recipe, keys: Sequence[str], cells: Sequence[Cell]) -> list[str]:

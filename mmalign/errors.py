@@ -14,6 +14,13 @@ class MmalignError(Exception):
     """
 
 
+class AbsentError(MmalignError):
+    """Data that is not here: a file of a data set, or an array that it does not offer.
+
+    A sweep with ``absent = "skip"`` leaves out the cells that end so.
+    """
+
+
 class RecipeError(MmalignError):
     """A recipe with all of its mistakes at once.
 

@@ -10,16 +10,22 @@ from typing import Any
 from mmalign.errors import MmalignError
 
 # Of a [sweep] these are no keys of the recipe.
-OWN = ("seeds", "cells", "models")
+OWN = ("seeds", "cells", "models", "absent")
+# Of a [sweep.cells.NAME] neither.
+CELL = ("without", "only", "part", "at")
 # What a sweep may not change: its own tables, and what it says in another way.
 FIXED = ("sweep", "figure", "tune", "run.seeds")
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a [sweep.cells.NAME] says: tables left out, keys set, its parts and its number."""
+    """What a [sweep.cells.NAME] says: tables left out, keys set, its parts and its number.
+
+    ``only`` are values of grid keys: the cell is run at no others.
+    """
 
     without: tuple[str, ...] = ()
+    only: Mapping[str, list[Any]] = field(default_factory=dict)
     sets: Mapping[str, Any] = field(default_factory=dict)
     part: tuple[str, ...] = ()
     at: float | None = None
@@ -72,10 +78,30 @@ def read_named(given: Mapping[str, Any], problems: list[str]) -> dict[str, Named
         at = table.get("at")
         if at is not None and (isinstance(at, bool) or not isinstance(at, (int, float))):
             problems.append(f"{path}.at: a number was expected (got {at!r})")
-        sets = dict(flat({k: v for k, v in table.items() if k not in ("without", "part", "at")}))
+        only = table.get("only", {})
+        only = dict(flat(only)) if isinstance(only, Mapping) else only
+        if not isinstance(only, dict) or not all(isinstance(v, list) for v in only.values()):
+            problems.append(f"{path}.only: lists of values by key were expected (got {only!r})")
+            only = {}
+        sets = dict(flat({k: v for k, v in table.items() if k not in CELL}))
         if isinstance(without, list) and isinstance(part, list):
-            named[name] = Named(tuple(without), sets, tuple(part), at)
+            named[name] = Named(tuple(without), only, sets, tuple(part), at)
     return named
+
+
+def refuse_only(
+    named: Mapping[str, Named], grid: Mapping[str, list[Any]], problems: list[str]
+) -> None:
+    """Refuse cells that are run only where the grid never is."""
+    for name, each in named.items():
+        for key, values in each.only.items():
+            strange = [value for value in values if value not in grid.get(key, [])]
+            if key not in grid or strange or not values:
+                problems.append(
+                    f"sweep.cells.{name}.only: '{key}' is not in the grid"
+                    if key not in grid
+                    else f"sweep.cells.{name}.only.{key}: the grid has {grid[key]} (got {values})"
+                )
 
 
 def refuse_fixed(keys: Sequence[str], problems: list[str]) -> None:
@@ -94,6 +120,8 @@ def combinations(
     for name, each in (named or {"": Named()}).items():
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
+            if any(point.get(key) not in allowed for key, allowed in each.only.items()):
+                continue
             words = [name] if name else []
             words += [f"{short[key]}={_word(value)}" for key, value in point.items()]
             yield name, ", ".join(words), replace(each, sets={**each.sets, **point})

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mmalign.component import component
 from mmalign.contracts import ErrorName, ScalerName
-from mmalign.errors import MmalignError, did_you_mean
+from mmalign.errors import AbsentError, did_you_mean
 from mmalign.types import Source, View
 
 Widths: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -30,7 +30,7 @@ class Features:
     def view(self, source: Source) -> View:
         """The data set's array of this name."""
         if self.array not in source.arrays:
-            raise MmalignError(
+            raise AbsentError(
                 f"data set '{source.name}' has no array '{self.array}';"
                 f" {did_you_mean(self.array, source.arrays)}"
             )

@@ -50,7 +50,7 @@ def reported(
         measures=tuple(each.measures for each in done),
         variants={name: tuple(each.variants[name] for each in done) for name in done[0].variants},
         classes=source.classes,
-        target={k: v for k, v in vars(recipe.report.target).items() if v not in (None, "")},
+        target={k: v for k, v in vars(recipe.target).items() if v not in (None, "")},
         notes=tuple(notes),
         facts=tuple(each.facts for each in done),
         context=context,

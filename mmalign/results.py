@@ -46,7 +46,7 @@ def rows_of(cell: Cell, keys: Sequence[str], seed: int, done: Done, folder: Path
         **{key: _value(cell.value(key)) for key in keys},
         "seed": seed,
     }
-    target = vars(cell.recipe.report.target)
+    target = vars(cell.recipe.target)
     rows: list[Row] = []
     for variant, summary in measured:
         # The published numbers are those of the evaluation that the recipe asks for.

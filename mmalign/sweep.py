@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,8 +12,8 @@ from rich.text import Text
 import mmalign
 from mmalign import results
 from mmalign.board import Board
-from mmalign.cells import Cell, Sweep
-from mmalign.errors import MmalignError
+from mmalign.cells import Cell, Sweep, digest
+from mmalign.errors import AbsentError, MmalignError
 from mmalign.extras import need
 from mmalign.job import Done, Job, finished
 from mmalign.lock import locked
@@ -93,6 +93,11 @@ def sweep(
     Raises MmalignError when a job failed, after all the others were done.
     """
     need("sweep", "pyarrow", *(["matplotlib"] if recipe.figure else []))
+    planned, without = at_hand(planned) if planned.skips else (planned, {})
+    for why, names in without.items():
+        console.print(
+            Text(f"left out: {', '.join(names)}\n  {why}", style="yellow"), soft_wrap=True
+        )
     folder = out / recipe.name / "sweep"
     with locked(folder, "sweep"):
         tasks = planned_tasks(recipe, planned, folder, reuse)
@@ -112,6 +117,38 @@ def sweep(
             console.print(Text(f"warning: {note}", style="yellow"), soft_wrap=True)
         _refuse_failed(tasks)
     return folder
+
+
+def at_hand(planned: Sweep) -> tuple[Sweep, dict[str, list[str]]]:
+    """The cells whose data is here, and the names of the others by what they lack.
+
+    Raises AbsentError where nothing is left.
+    """
+    kept: list[Cell] = []
+    without: dict[str, list[str]] = {}
+    said: dict[str, str | None] = {}
+    for cell in planned.cells:
+        data = digest({key: cell.table[key] for key in ("dataset", "modality")})
+        if data not in said:
+            said[data] = lacks(cell.recipe)
+        if (why := said[data]) is None:
+            kept.append(cell)
+        else:
+            without.setdefault(why, []).append(cell.name)
+    if not kept:
+        raise AbsentError("no cell of this sweep has its data here:\n  " + "\n  ".join(without))
+    return replace(planned, cells=tuple(kept)), without
+
+
+def lacks(recipe: Recipe) -> str | None:
+    """What the data of a recipe lacks here, or None. Anything else that is wrong is raised."""
+    try:
+        source = recipe.dataset.load()
+        for modality in recipe.parts.modalities.values():
+            modality.view(source)
+    except AbsentError as absent:
+        return str(absent)
+    return None
 
 
 def planned_tasks(recipe: Recipe, planned: Sweep, folder: Path, reuse: Path | None) -> list[Task]:

@@ -52,6 +52,8 @@ class ReportSettings:
 
     target: Target = Target()
     """Published numbers."""
+    targets: dict[str, Target] = Field(default_factory=dict)
+    """The same by data set, which goes before ``target``."""
 
 
 @component
@@ -104,6 +106,11 @@ class Recipe:
         """The seeds to run."""
         given = self.run.seeds
         return tuple(range(given)) if isinstance(given, int) else given
+
+    @property
+    def target(self) -> Target:
+        """The published numbers of this data set."""
+        return self.report.targets.get(self.dataset.name, self.report.target)
 
     @property
     def draws(self) -> tuple[int | None, ...]:

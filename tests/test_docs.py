@@ -17,16 +17,18 @@ from mmalign.testing import checks
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PLUGINS_PAGE = DOCS / "writing-plugins.md"
+# Pages that build an example, and the example.
+PAGES = {"writing-plugins.md": "mmalign-gaze", "comparing.md": "mmalign-conse"}
 # A fenced block, after a comment with the path of the file that it quotes.
 BLOCK = re.compile(
     r"(?:^<!-- (?P<path>\S+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```", re.M | re.S
 )
 
 
-def blocks(quoted: bool) -> list[re.Match[str]]:
-    text = PLUGINS_PAGE.read_text(encoding="utf-8")
-    return [each for each in BLOCK.finditer(text) if bool(each["path"]) == quoted]
+def blocks(quoted: bool, *pages: str) -> list[re.Match[str]]:
+    texts = [(DOCS / page).read_text(encoding="utf-8") for page in pages or PAGES]
+    found = [each for text in texts for each in BLOCK.finditer(text)]
+    return [each for each in found if bool(each["path"]) == quoted]
 
 
 @pytest.mark.parametrize("block", blocks(quoted=True), ids=lambda block: block["path"])
@@ -34,10 +36,11 @@ def test_quoted_file_is_as_it_is(block: re.Match[str]) -> None:
     assert block["text"] == (ROOT / block["path"]).read_text(encoding="utf-8")
 
 
-def test_every_file_of_the_example_is_quoted() -> None:
-    example = ROOT / "examples" / "mmalign-gaze"
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_of_the_example_is_quoted(page: str) -> None:
+    example = ROOT / "examples" / PAGES[page]
     files = {*example.rglob("*.py"), *example.rglob("*.toml")}
-    assert {ROOT / block["path"] for block in blocks(quoted=True)} == files
+    assert {ROOT / block["path"] for block in blocks(True, page)} == files
 
 
 @pytest.mark.parametrize("number", range(len(blocks(quoted=False))))

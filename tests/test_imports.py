@@ -22,14 +22,14 @@ LAYERS = (
     {"contracts", "rows", "report", "pictures"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile"},
-    {"align", "plugins", "protocol"},
-    {"train", "tables", "listing"},
+    {"align", "plugins", "protocol", "linearfit"},
+    {"train", "tables", "listing", "systems"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting"},
     {"run", "extract"},
     {"job"},
-    {"workers", "cells"},
-    {"results"},
+    {"workers", "cells", "comparison"},
+    {"results", "comparison_text"},
     {"series", "space"},
     {"drawing", "search"},
     {"sweep", "tune"},
@@ -51,6 +51,8 @@ LEARNING = {
     "answers",
     "sources",
     "linear",
+    "linearfit",
+    "systems",
 }
 PROGRAM = {
     "hooks",
@@ -81,6 +83,8 @@ PROGRAM = {
     "space",
     "search",
     "tune",
+    "comparison",
+    "comparison_text",
     "cli",
 }
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 from helpers import generator, numbers
 
-from mmalign import Linear, MmalignError, Session, Signature
+from mmalign import Linear, MmalignError, Session, Signature, fit_linear
 from mmalign_gzsl.fewshot import FewShot
 from mmalign_gzsl.fitting import train_part
-from mmalign_gzsl.linear import fit_linear
 from mmalign_gzsl.softmax import Softmax
 
 CLASSES = (1, 2, 5, 7)

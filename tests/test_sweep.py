@@ -368,3 +368,70 @@ def test_a_mistake_that_stops_every_job_is_said_once(tmp_path):
     assert said.count("no res101.mat") == 1
     assert "latent=2" in said
     assert "latent=3" in said
+
+
+ELSEWHERE = """
+[sweep]
+absent = "skip"
+"modality.attributes.array" = ["attributes", "nowhere"]
+"method.latent" = [2, 3]
+
+[sweep.cells.both]
+
+[sweep.cells.small]
+only = { "method.latent" = [2] }
+"head.most_epochs" = 2
+"report.targets.synthetic" = { H = 12.0 }
+"report.targets.cub" = { H = 50.0 }
+"""
+
+
+def test_cells_without_data_are_left_out_and_named(tmp_path):
+    write(tmp_path, ELSEWHERE)
+    done = call("run", "mine.toml", *ONE, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "left out: both, array=nowhere, latent=2, both, array=nowhere, latent=3" in done.stdout
+    assert "has no array 'nowhere'" in done.stdout
+    with (tmp_path / "runs" / "mine" / "sweep" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["cell"] for row in rows] == [
+        f"{name}, array=attributes, latent={latent}"
+        for name, latent in (("both", 2), ("both", 3), ("small", 2))
+    ]
+    # The numbers published of this data set, and no other.
+    assert [row["published_H"] for row in rows] == ["", "", "0.12"]
+
+
+def test_a_sweep_without_any_data_is_refused(tmp_path):
+    write(tmp_path, ELSEWHERE.replace('["attributes", "nowhere"]', '["nowhere"]'))
+    said = refused("run", "mine.toml", *ONE, cwd=tmp_path)
+    assert "no cell of this sweep has its data here" in said
+    assert "has no array 'nowhere'" in said
+
+
+def test_absent_data_fails_by_default(tmp_path):
+    text = ELSEWHERE.replace('absent = "skip"', "").replace(
+        '["attributes", "nowhere"]', '["nowhere"]'
+    )
+    write(tmp_path, text)
+    assert "jobs failed" in refused("run", "mine.toml", *ONE, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"skip"', "true", "sweep.absent: 'fail' or 'skip' was expected (got True)"),
+        ("[2] }", "[5] }", "sweep.cells.small.only.method.latent: the grid has [2, 3] (got [5])"),
+        ("[2] }", "[] }", "sweep.cells.small.only.method.latent: the grid has [2, 3] (got [])"),
+        ("[2] }", "2 }", "sweep.cells.small.only: lists of values by key were expected"),
+        (
+            '"method.latent" = [2] }',
+            '"a" = [2] }',
+            "sweep.cells.small.only: 'a' is not in the grid",
+        ),
+        ("{ H = 12.0 }", "{ K = 12.0 }", "report.targets.synthetic.K: no such key"),
+    ],
+)
+def test_wrong_words_for_data_sets_and_grids_are_refused(tmp_path, old, new, message):
+    write(tmp_path, ELSEWHERE.replace(old, new))
+    assert message in refused("run", "mine.toml", cwd=tmp_path)

@@ -226,7 +226,7 @@ def test_a_class_without_description_or_without_rows_is_named():
 def test_both_kinds_of_modality_are_needed(kept):
     only = {kept: PARTS.modalities[kept]}
     training = pose(GIVEN, {kept: GIVEN.arrays[kept]}, only, Protocol()).training
-    with pytest.raises(MmalignError, match="this method needs a (class|sample)-level modality"):
+    with pytest.raises(MmalignError, match=r"this method needs a (class|sample)-level modality"):
         rows_of(training, "cpu")
 
 

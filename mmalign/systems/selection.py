@@ -148,16 +148,13 @@ class Told:
     def __init__(self, session: Session, stage: str, candidates: Sequence[System]) -> None:
         self.session, self.stage = session, stage
         self.total = sum(each.last for each in candidates)
-        self.before = 0
-        self.now: System | None = None
+        self.reached: dict[System, int] = {}
 
     def __call__(self, system: System, epoch: Epoch, terms: Mapping[str, float]) -> None:
         """This epoch of this candidate has ended; its numbers are told with the terms."""
-        if self.now is not None and system is not self.now:
-            self.before += self.now.last
-        self.now = system
+        self.reached[system] = epoch.number  # candidates may take turns
         numbers = {k: v for k, v in system.settings().items() if isinstance(v, float)}
-        place = self.before + epoch.number
+        place = sum(self.reached.values())
         self.session.epoch_ended(self.stage, place, self.total, {**numbers, **terms})
 
 

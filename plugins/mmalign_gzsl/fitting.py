@@ -15,8 +15,8 @@ from mmalign import (
     Scorer,
     Session,
     draw_from,
+    fit_linear,
 )
-from mmalign_gzsl.linear import fit_linear
 
 if TYPE_CHECKING:
     from mmalign_gzsl.softmax import Part, Softmax

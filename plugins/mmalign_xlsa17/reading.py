@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmalign import Indices, MmalignError, Source, Splits, View
+from mmalign import AbsentError, Indices, MmalignError, Source, Splits, View
 from mmalign_xlsa17.matfile import MatFile
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _find(settings: Xlsa17) -> tuple[Path, Path]:
     others = [stem for stem in others if stem != settings.splits and not stem.endswith("_splits")]
     if missing == [names[0]] and others:
         message += f", or dataset.features to one that is there: {', '.join(others)}"
-    raise MmalignError(f"{message}. A recipe that runs right now: mmalign run quickstart")
+    raise AbsentError(f"{message}. A recipe that runs right now: mmalign run quickstart")
 
 
 def _class_names(split: MatFile, count: int, notes: list[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmalign import Linear
+from mmalign.linear import Linear
 
 
 def fit_linear(
