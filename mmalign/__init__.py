@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmalign.errors import AbsentError as AbsentError
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
+    from mmalign.extras import need as need
     from mmalign.featurefile import FeatureFile as FeatureFile
     from mmalign.featurefile import read_features as read_features
     from mmalign.hooks import hookimpl as hookimpl
@@ -116,6 +117,7 @@ _HOMES = {
         ),
     ),
     "errors": ("AbsentError", "MmalignError", "did_you_mean"),
+    "extras": ("need",),
     "featurefile": ("FeatureFile", "read_features"),
     "hooks": ("hookimpl",),
     "linear": ("Linear", "LinearPair"),

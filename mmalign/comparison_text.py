@@ -200,6 +200,11 @@ def as_csv(lines: Sequence[Line]) -> str:
 
 def sentence(test: Paired) -> str:
     """The outcome of a paired test in one sentence."""
+    if test.low == test.high:  # two closed forms: no seed changes anything
+        return (
+            f"{test.first} less {test.second}: {100 * test.mean:+.1f} points of {test.metric} in"
+            f" each of {test.count} runs; what no seed changes cannot be tested over seeds"
+        )
     return (
         f"{test.first} less {test.second}: {100 * test.mean:+.1f} points of {test.metric}"
         f" (95 % interval {100 * test.low:+.1f} to {100 * test.high:+.1f}, p = {test.p:.2g},"

@@ -10,7 +10,15 @@ from scipy.stats import ttest_rel
 
 from mmalign import MmalignError
 from mmalign.comparison import Line, gathered, paired
-from mmalign.comparison_text import as_csv, as_latex, as_markdown, as_text, cells, sections
+from mmalign.comparison_text import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    as_text,
+    cells,
+    sections,
+    sentence,
+)
 
 SEEDS = tuple((seed, 0) for seed in range(4))
 
@@ -152,7 +160,7 @@ def test_the_paired_test_is_students(folder):
     interval = other.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.count == 4
-    said = call("table", "mine", "--test", "ESZSL", "signed", cwd=folder).stdout
+    said = call("table", "mine", "--test", "ESZSL", "signed", "--metric", "T1", cwd=folder).stdout
     assert "ESZSL less signed: " in said
     assert "paired t-test over 2 runs" in said
 
@@ -170,7 +178,9 @@ def test_equal_runs_do_not_differ():
     assert paired([ONE, line("same", *ONE.metrics["H"])], "one", "same", "H").p == 1.0
     lower = line("lower", *(value - 0.25 for value in (0.5, 0.5, 0.5, 0.5)))
     half = line("half", 0.5, 0.5, 0.5, 0.5)
-    assert paired([half, lower], "half", "lower", "H").p == 0.0
+    found = paired([half, lower], "half", "lower", "H")
+    assert found.p == 0.0
+    assert "+25.0 points of H in each of 4 runs; what no seed changes" in sentence(found)
 
 
 def test_an_oracle_is_marked_and_never_the_best():

@@ -1,4 +1,4 @@
-"""CVAE-ZSL: its loss against closed forms, and noise of a row's own."""
+"""CVAE-ZSL: its loss against closed forms, noise of a row's own, and support vectors."""
 
 from dataclasses import replace
 
@@ -7,10 +7,13 @@ import torch
 from helpers import generator, numbers
 from torch.distributions import Normal, kl_divergence
 
-from mmalign import Gaussian, Rows, Session
+from mmalign import Gaussian, MmalignError, Rows, Session
+from mmalign.systems.rows import asked_of
+from mmalign.testing import checks
 from mmalign_baselines.conditional_vae import ConditionalVAE, train
 from mmalign_baselines.cvae import CVAE
 from mmalign_baselines.perceptrons import dropout, epoch
+from mmalign_baselines.support_vectors import SupportVectors, fit, unit
 
 DIM, Q, COUNT = 5, 3, 6
 
@@ -107,3 +110,91 @@ def test_summed_errors_leave_the_latents_something_to_say():
         tried = replace(settings, recon_reduction=reduction)
         *_, (_, told[reduction]) = train(tried, rows(), Session(0))
     assert told["mean"]["kl"] < 0.1 < 0.3 < told["sum"]["kl"]
+
+
+def blobs(classes=(1, 3, 4, 8), each=12):
+    labels = torch.tensor(classes).repeat_interleave(each)
+    centres = 2 * numbers(9, DIM, seed=6)
+    return (centres[labels] + numbers(len(labels), DIM, seed=7)).float(), labels
+
+
+def asked(classes):
+    described = numbers(9, Q).float()
+    return asked_of(classes, described, ())
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto"])
+@pytest.mark.parametrize("classes", [(1, 3, 4, 8), (1, 3, 4), (3, 8)])
+def test_support_vectors_decide_as_scikit_learn_does(classes, gamma):
+    svm = pytest.importorskip("sklearn.svm")
+    x, labels = blobs(classes)
+    found = fit(unit(x), labels, 1.0, gamma)
+    plain = svm.SVC(C=1.0, gamma=gamma, decision_function_shape="ovo", random_state=0)
+    plain.fit(unit(x).numpy(), labels.numpy())
+    z = unit(numbers(20, DIM, seed=8))
+    decided = found.decisions(z, torch.arange(len(classes)))
+    upper = torch.triu_indices(len(classes), len(classes), 1)
+    expected = torch.from_numpy(plain.decision_function(z.numpy())).view(20, -1)
+    expected = -expected if len(classes) == 2 else expected
+    torch.testing.assert_close(decided[:, upper[0], upper[1]], expected)
+    torch.testing.assert_close(decided, -decided.transpose(1, 2))
+    said = torch.tensor(classes)[found.scores(z.float(), asked(classes)).argmax(1)]
+    assert said.tolist() == plain.predict(z.float().numpy()).tolist()
+    if len(classes) > 2:
+        plain.decision_function_shape = "ovr"
+        torch.testing.assert_close(
+            found.scores(z.float(), asked(classes)).double(),
+            torch.from_numpy(plain.decision_function(z.float().numpy())),
+            rtol=1e-5, atol=1e-5,
+        )  # fmt: skip
+
+
+def test_support_vectors_of_some_classes_are_those_trained_on_them_alone():
+    pytest.importorskip("sklearn")
+    x, labels = blobs()
+    some = torch.isin(labels, torch.tensor((3, 8)))
+    whole, alone = fit(unit(x), labels, 1.0, "auto"), fit(unit(x)[some], labels[some], 1.0, "auto")
+    z = numbers(20, DIM, seed=8).float()
+    for classes in ((3, 8), (8, 3), (8,)):
+        given = asked(classes)
+        torch.testing.assert_close(
+            whole.scores(z, given), alone.scores(z, given), atol=1e-3, rtol=0
+        )
+    with pytest.raises(MmalignError, match="index 3"):
+        fit(unit(x[:24]), labels[:24] * 4, 1.0, "auto").scores(z, asked((3,)))
+
+
+def test_support_vectors_are_their_tensors():
+    pytest.importorskip("sklearn")
+    found = fit(unit(blobs()[0]), blobs()[1], 1.0, "scale")
+    state = dict(found.state())
+    z, given = numbers(20, DIM, seed=8).float(), asked((8, 1, 3))
+    assert torch.equal(SupportVectors.of(state).scores(z, given), found.scores(z, given))
+    for name in state:
+        with pytest.raises(KeyError, match=name):
+            SupportVectors.of({k: v for k, v in state.items() if k != name})
+
+
+def test_scoring_in_parts_and_a_row_of_zeros(monkeypatch):
+    pytest.importorskip("sklearn")
+    found = fit(unit(blobs()[0]), blobs()[1], 1.0, "scale")
+    z = torch.cat([torch.zeros(1, DIM), numbers(20, DIM, seed=8).float()])
+    whole = found.scores(z, asked((1, 3, 4, 8)))
+    assert whole.isfinite().all()
+    monkeypatch.setattr("mmalign_baselines.support_vectors.DECISIONS", 3 * 16)
+    torch.testing.assert_close(found.scores(z, asked((1, 3, 4, 8))), whole)
+
+
+def test_svc_is_a_system_that_conforms():
+    pytest.importorskip("sklearn")
+    small = {"epochs": 2, "encoder": 6, "decoder": 6, "latent": 3, "n_syn": 4}
+    for check in checks(CVAE(classifier="svc", **small)):
+        if "torch" not in str(check):  # of the module, which is checked already
+            check()
+
+
+def test_svc_without_its_extra_is_refused_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr("mmalign.extras.find_spec", lambda name: None)
+    with pytest.raises(MmalignError, match=r"sklearn: not installed; .*'svm'"):
+        next(CVAE(classifier="svc").train(rows(), Session(0)))
+    next(CVAE(epochs=1, encoder=4, decoder=4).train(rows(), Session(0)))
