@@ -36,7 +36,8 @@ class Cell:
 
     ``part`` is what a figure takes it for: the parts that a named cell says it belongs to,
     or its own name where a grid is laid over it. ``at`` is the number that it says it
-    stands at, such as the one weight that its curve varies.
+    stands at, such as the one weight that its curve varies. ``seeds`` is how many of the
+    sweep's seeds it is run with, where it says so.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Cell:
     recipe: Recipe
     part: tuple[str, ...] = ()
     at: float | None = None
+    seeds: int | None = None
 
     @property
     def table(self) -> dict[str, Any]:
@@ -136,7 +138,8 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
     for own, name, each in combinations(grid, named):
         cell = _cell(name, recipe, registry, each.without, each.sets, problems)
         part = each.part or ((own,) if grid and own else ())
-        cells += [replace(cell, part=part, at=each.at)] if cell is not None else []
+        if cell is not None:
+            cells.append(replace(cell, part=part, at=each.at, seeds=each.seeds))
     problems += _repeated(cells)
     keys = dict.fromkeys([*grid, *set_by_name])
     shown = tuple(key for key in keys if not key.startswith("report."))

@@ -12,7 +12,7 @@ from mmalign.errors import MmalignError
 # Of a [sweep] these are no keys of the recipe.
 OWN = ("seeds", "cells", "models", "absent")
 # Of a [sweep.cells.NAME] neither.
-CELL = ("without", "only", "part", "at")
+CELL = ("without", "only", "part", "at", "seeds")
 # What a sweep may not change: its own tables, and what it says in another way.
 FIXED = ("sweep", "figure", "tune", "run.seeds")
 
@@ -21,7 +21,8 @@ FIXED = ("sweep", "figure", "tune", "run.seeds")
 class Named:
     """What a [sweep.cells.NAME] says: tables left out, keys set, its parts and its number.
 
-    ``only`` are values of grid keys: the cell is run at no others.
+    ``only`` are values of grid keys: the cell is run at no others. ``seeds`` is how many of the
+    sweep's seeds it is run with, all by default.
     """
 
     without: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Named:
     sets: Mapping[str, Any] = field(default_factory=dict)
     part: tuple[str, ...] = ()
     at: float | None = None
+    seeds: int | None = None
 
 
 def flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -83,9 +85,12 @@ def read_named(given: Mapping[str, Any], problems: list[str]) -> dict[str, Named
         if not isinstance(only, dict) or not all(isinstance(v, list) for v in only.values()):
             problems.append(f"{path}.only: lists of values by key were expected (got {only!r})")
             only = {}
+        seeds = table.get("seeds")
+        if seeds is not None and not (type(seeds) is int and seeds >= 1):
+            problems.append(f"{path}.seeds: how many of them was expected (got {seeds!r})")
         sets = dict(flat({k: v for k, v in table.items() if k not in CELL}))
         if isinstance(without, list) and isinstance(part, list):
-            named[name] = Named(tuple(without), only, sets, tuple(part), at)
+            named[name] = Named(tuple(without), only, sets, tuple(part), at, seeds)
     return named
 
 

@@ -155,8 +155,10 @@ def planned_tasks(recipe: Recipe, planned: Sweep, folder: Path, reuse: Path | No
     """Every task, each with what an earlier call left of it, in the order to run them."""
     tasks = []
     names = [cell.representation for cell in planned.cells]
-    for seed in planned.seeds:
+    for place_of_seed, seed in enumerate(planned.seeds):
         for cell in planned.cells:
+            if cell.seeds is not None and place_of_seed >= cell.seeds:
+                continue
             # A representation that no other cell asks for is not worth its room on the disk.
             shared = names.count(cell.representation) > 1
             fits = reuse or (folder / "fits" if shared else None)

@@ -185,6 +185,13 @@ def test_scoring_in_parts_and_a_row_of_zeros(monkeypatch):
     torch.testing.assert_close(found.scores(z, asked((1, 3, 4, 8))), whole)
 
 
+def test_svc_has_no_learning_rate_to_choose():
+    open_ended = CVAE(recon_reduction=("mean", "sum"), n_syn=(5, 6, 7), lr_cls=(0.1, 0.2))
+    assert len(open_ended.candidates()) == 12
+    found = replace(open_ended, classifier="svc").candidates()
+    assert len(found) == len({(each.recon_reduction, each.n_syn) for each in found}) == 6
+
+
 def test_svc_is_a_system_that_conforms():
     pytest.importorskip("sklearn")
     small = {"epochs": 2, "encoder": 6, "decoder": 6, "latent": 3, "n_syn": 4}

@@ -402,6 +402,20 @@ def test_cells_without_data_are_left_out_and_named(tmp_path):
     assert [row["published_H"] for row in rows] == ["", "", "0.12"]
 
 
+def test_a_costly_cell_may_have_fewer_seeds(tmp_path):
+    text = ELSEWHERE.replace('["attributes", "nowhere"]', '["attributes"]')
+    text = text.replace("[sweep.cells.small]", "[sweep.cells.small]\nseeds = 2")
+    write(tmp_path, text)
+    done = call("run", "mine.toml", "--workers", "1", "--seeds", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "runs" / "mine" / "sweep" / "results.csv").open() as file:
+        rows = [
+            (row["cell"][:5], row["method.latent"], row["seed"]) for row in csv.DictReader(file)
+        ]
+    expected = [("both,", latent, seed) for latent in "23" for seed in "012"]
+    assert sorted(rows) == sorted([*expected, ("small", "2", "0"), ("small", "2", "1")])
+
+
 def test_a_sweep_without_any_data_is_refused(tmp_path):
     write(tmp_path, ELSEWHERE.replace('["attributes", "nowhere"]', '["nowhere"]'))
     said = refused("run", "mine.toml", *ONE, cwd=tmp_path)
@@ -429,6 +443,8 @@ def test_absent_data_fails_by_default(tmp_path):
             '"a" = [2] }',
             "sweep.cells.small.only: 'a' is not in the grid",
         ),
+        ("only =", "seeds = 0\nonly =", "sweep.cells.small.seeds: how many of them"),
+        ("only =", "seeds = [0]\nonly =", "sweep.cells.small.seeds: how many of them"),
         ("{ H = 12.0 }", "{ K = 12.0 }", "report.targets.synthetic.K: no such key"),
     ],
 )

@@ -23,7 +23,7 @@ HEAD = {"n_syn": 30, "epochs_cls": 15, "lr_cls": 0.02, "batch_cls": 60}
 SYSTEMS = [
     FCLSWGAN(epochs=20, every=20, hidden=256, batch=32, lr=0.01, beta=0.1, **HEAD),
     CVAE(epochs=20, every=20, encoder=32, decoder=64, latent=4, lr=5e-3, **HEAD),
-    SE(epochs=20, every=20, hidden=64, latent=4, lr=5e-3, **HEAD),
+    SE(epochs=30, every=30, hidden=64, latent=4, lr=0.01, lr_end=1e-3, **HEAD),
 ]
 IDS = [each.name for each in SYSTEMS]
 
@@ -73,7 +73,7 @@ def settings(**changed):
     class Tried(Generative):
         name = "tried"
 
-    few = {"n_syn": 5, "epochs_cls": 3, "batch_cls": 8, "centre": False}
+    few = {"n_syn": 5, "epochs_cls": 3, "batch_cls": 8, "lr_cls": 1e-4, "centre": False}
     return Tried(**few | changed)
 
 
@@ -183,7 +183,7 @@ def test_a_generator_that_has_diverged_is_said():
     ("every", "epochs", "offered"), [(2, 5, [2, 4, 5]), (9, 3, [3]), (1, 2, [1, 2])]
 )
 def test_some_epochs_may_be_chosen_and_the_last_one_always(every, epochs, offered):
-    tried = CVAE(epochs=epochs, every=every, encoder=4, decoder=4, latent=2)
+    tried = CVAE(epochs=epochs, every=every, encoder=4, decoder=4, latent=2, lr_cls=0.1)
     assert [epoch.number for epoch in tried.train(rows(each=2), Session(0))] == offered
 
 
@@ -220,7 +220,7 @@ def test_candidates_that_differ_in_the_classifier_share_a_generator():
 
 def test_candidates_of_other_epochs_share_it_too_and_others_do_not():
     heard.clear()
-    short, long = Counted(epochs=2, every=3), Counted(epochs=5, every=3, lr_cls=0.3)
+    short, long = (Counted(epochs=2, every=3), Counted(epochs=5, every=3, lr_cls=0.3))
     other = Counted(epochs=1, lr=0.1)
     explored = list(short.explore([short, long, other], rows(), Session(0)))
     assert heard == [long, other]

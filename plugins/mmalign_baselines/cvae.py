@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from mmalign import Session, component, need
 from mmalign_baselines.generative import Counts, Generative, KnownFrom
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from torch import Tensor
 
     from mmalign import Rows, Scoring
@@ -71,6 +74,12 @@ class CVAE(Generative):
 
     "auto" was what scikit-learn took unasked when the official code was written.
     """
+
+    def candidates(self) -> list[Self]:
+        """Each combination of open values; support vectors have no learning rate among them."""
+        if self.classifier == "svc" and isinstance(self.lr_cls, tuple):
+            return replace(self, lr_cls=self.lr_cls[0]).candidates()
+        return super().candidates()
 
     def generators(
         self, rows: Rows, session: Session

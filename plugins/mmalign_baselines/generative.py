@@ -55,7 +55,7 @@ class Generative(System):
     """The same for the classifier of unseen classes alone; ``n_syn`` by default."""
     epochs_cls: int = Field(default=25, ge=1)
     """Epochs of the classifiers."""
-    lr_cls: Grid = 1e-4
+    lr_cls: Grid = (1e-4, 1e-3)
     """Learning rate of the classifiers' Adam, with betas (0.5, 0.999)."""
     batch_cls: Count | None = None
     """Features of a classifier's step; ``n_syn`` by default."""
