@@ -33,7 +33,7 @@ def curve(recipe: Recipe, seed: int, reuse: Path, epochs: int) -> list[Measures]
     session = Session(seed, reuse=reuse)
     method, question = recipe.method, problem.question
     aligner = represent(method, problem.training, recipe.parts, session, "representation")
-    latents = Drawer(aligner, problem.training, session, method.noise, method.scale)
+    latents = Drawer(session, method.noise, method.scale, aligner, problem.training)
     z = encode(aligner, question.views, session.device)
     search = question.search.tolist()
     found: list[Measures] = []

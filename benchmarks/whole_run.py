@@ -99,7 +99,7 @@ def run_mmalign(problem: Problem, parts: Parts, given: argparse.Namespace, watch
     )
     aligner = represent(method, problem.training, parts, session, "representation")
     watch.ended("representation")
-    latents = Drawer(aligner, problem.training, session, method.noise, method.scale)
+    latents = Drawer(session, method.noise, method.scale, aligner, problem.training)
     head = train_part(parts.head, "all", latents, session, given.head_epochs)
     watch.ended("head")
     z = encode(aligner, problem.question.views, session.device)

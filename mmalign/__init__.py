@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mmalign.align import Pass as Pass
     from mmalign.align import Scale as Scale
     from mmalign.align import sample as sample
-    from mmalign.bundle import Model as Model
     from mmalign.bundle import load as load
+    from mmalign.bundle import save_model as save_model
     from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mmalign.contracts import Modality as Modality
     from mmalign.contracts import Parts as Parts
     from mmalign.contracts import Products as Products
+    from mmalign.contracts import Reclassable as Reclassable
     from mmalign.contracts import ReconstructionError as ReconstructionError
     from mmalign.contracts import ScalerName as ScalerName
     from mmalign.contracts import Scorer as Scorer
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from mmalign.losses import ramp as ramp
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
+    from mmalign.model import Model as Model
     from mmalign.pictures import Preparation as Preparation
     from mmalign.pictures import read_picture as read_picture
     from mmalign.protocol import Protocol as Protocol
@@ -101,7 +103,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
-    "bundle": ("Model", "load"),
+    "bundle": ("load", "save_model"),
     "contracts": (
         *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
@@ -109,6 +111,7 @@ _HOMES = {
             "Modality",
             "Parts",
             "Products",
+            "Reclassable",
             "ReconstructionError",
             "ScalerName",
             "Scorer",
@@ -124,6 +127,7 @@ _HOMES = {
     "linearfit": ("fit_linear",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
+    "model": ("Model",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
     "report": ("Measures", "measure", "stacking_bias", "top1"),

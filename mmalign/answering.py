@@ -52,7 +52,7 @@ def answer(
 def measured_by(scorer: Variant, question: Question) -> Measures:
     """Measure a question's rows over all classes, and those of unseen ones over these alone."""
     unseen = np.flatnonzero(np.isin(question.labels, question.unseen))
-    alone = answers_of(scorer, question, unseen, question.unseen)
+    alone = answers_of(scorer, question, unseen, question.unseen) if len(unseen) else None
     everything = answers_of(scorer, question, np.arange(len(question.labels)), question.search)
     return judge(everything, question, alone)
 

@@ -7,125 +7,29 @@ from the recipe in the configuration; nothing in the files is ever executed or u
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mmalign.contracts import Fitted, Modality
+from mmalign.component import plain
+from mmalign.contracts import Fitted
 from mmalign.errors import MmalignError
+from mmalign.model import Model
 from mmalign.plugins import Registry, discover
 from mmalign.recipe import assemble
-from mmalign.types import Floats, Scaling, Signature, View
+from mmalign.types import Scaling, Signature
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded model: scores raw features over classes, without the data set."""
-
-    signature: Signature
-    scalings: Mapping[str, Scaling]
-    modalities: Mapping[str, Modality]
-    fitted: Fitted
-    config: Mapping[str, Any]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of all classes, seen and unseen."""
-        return self.signature.classes
-
-    @property
-    def sample_modalities(self) -> tuple[str, ...]:
-        """The modalities that a row of training had for itself, and not for its class."""
-        return tuple(name for name, level in self.signature.levels.items() if level == "sample")
-
-    def scores(
-        self,
-        features: Floats | Mapping[str, Floats],
-        classes: Sequence[str] | None = None,
-    ) -> Floats:
-        """Scores of raw feature rows over classes, (rows, classes).
-
-        ``features`` is (rows, dim), or such an array by modality: any of the modalities
-        that the model was trained with, one or several. Of several, a row may lack some:
-        NaN throughout says so. ``classes`` are names; all by default. Raises MmalignError
-        for an unknown class or modality, for rows of another width than the model was
-        trained on, and for a row that lacks every modality.
-        """
-        given, views = self._by_modality(features), {}
-        for name, values in given.items():
-            try:
-                values = np.ascontiguousarray(values, dtype=np.float32)
-                mask = np.ones(len(values), dtype=np.bool_)
-                if len(given) > 1 and values.ndim == 2:
-                    mask &= ~np.isnan(values).all(axis=1)
-                views[name] = self.scalings[name](View(values, "sample", mask))
-            except (MmalignError, ValueError, TypeError) as error:
-                raise MmalignError(f"modality '{name}': {error}") from None
-        counts = {name: len(view) for name, view in views.items()}
-        if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
-            raise MmalignError(f"every modality must have the same rows; got {said}")
-        return self.fitted.scores(views, self._indices(classes))
-
-    def predict(
-        self,
-        features: Floats | Mapping[str, Floats],
-        top: int = 1,
-        classes: Sequence[str] | None = None,
-    ) -> list[list[tuple[str, float]]]:
-        """The ``top`` likeliest classes of each row, best first, with their scores.
-
-        Raises MmalignError as ``scores`` does, and for a ``top`` below 1.
-        """
-        if top < 1:
-            raise MmalignError(f"top: at least one class a row is needed, not {top}")
-        names = self._names(classes)
-        scores = self.scores(features, classes)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-        return [
-            [(names[place], float(row[place])) for place in best]
-            for row, best in zip(scores, order, strict=True)
-        ]
-
-    def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
-        if not isinstance(features, Mapping):
-            usual = self.sample_modalities
-            if len(usual) != 1:
-                known = ", ".join(self.signature.levels)
-                raise MmalignError(f"say which modality these rows are: {known}")
-            return {usual[0]: features}
-        known = ", ".join(self.signature.levels)
-        for name in features:
-            if name not in self.signature.levels:
-                raise MmalignError(f"the model has no modality '{name}'; it has {known}")
-        if not features:
-            raise MmalignError(f"no modality was given; the model has {known}")
-        return features
-
-    def _names(self, classes: Sequence[str] | None) -> tuple[str, ...]:
-        if classes is not None:
-            return tuple(classes)
-        both = sorted((*self.signature.seen, *self.signature.unseen))
-        return tuple(self.classes[index] for index in both)
-
-    def _indices(self, classes: Sequence[str] | None) -> list[int]:
-        place = {name: index for index, name in enumerate(self.classes)}
-        known = {*self.signature.seen, *self.signature.unseen}
-        for name in self._names(classes):
-            if place.get(name) not in known:
-                raise MmalignError(f"the model knows no class '{name}'")
-        return [place[name] for name in self._names(classes)]
+OWN = ("format", "recipe", "signature", "unit")  # of config.json, what ``save`` writes itself
+CHANGED = "\n## Classes were changed afterwards\n"
 
 
 def save(
@@ -137,7 +41,13 @@ def save(
     about: Mapping[str, Any],
     card: str,
 ) -> None:
-    """Write a model's directory. ``about`` goes into config.json: versions, hashes, seed."""
+    """Write a model's directory. ``about`` goes into config.json: versions, hashes, seed.
+
+    A head whose choices were made stands in the recipe as it is now.
+    """
+    chosen = getattr(fitted, "chosen_head", None)
+    if chosen is not None:
+        table = {**table, "head": {"use": table["head"]["use"], **plain(chosen)}}
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in fitted.state().items()}
     for name, scaling in scalings.items():
@@ -175,7 +85,23 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
             f"{folder / CONFIG}: incomplete or altered ({type(error).__name__}: {error})"
         ) from None
     fitted = recipe.method.restore(tensors, signature, recipe.parts)
-    return Model(signature, scalings, recipe.parts.modalities, fitted, config)
+    card = _card(folder)
+    return Model(signature, scalings, recipe.parts.modalities, fitted, config, card)
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write a loaded model as it is now, to a folder that is not there. Raises MmalignError."""
+    folder = Path(path).expanduser()
+    if folder.exists():
+        raise MmalignError(f"{folder} is there already; choose a folder that is not")
+    config = {key: value for key, value in model.config.items() if key not in OWN}
+    recipe, card = model.config["recipe"], model.card + _changed(config)
+    part = folder.with_name(folder.name + ".part")  # the model is whole, or not there
+    try:
+        save(part, model.fitted, model.signature, model.scalings, recipe, config, card)
+        part.rename(folder)
+    except OSError as error:
+        raise MmalignError(f"cannot write {folder}: {error.strerror or error}") from None
 
 
 def find(path: Path) -> Path:
@@ -214,6 +140,28 @@ def _config(folder: Path) -> dict[str, Any]:
             f" ({FORMAT}); upgrade mmalign"
         )
     return config
+
+
+def _card(folder: Path) -> str:
+    """The model card up to what changes of classes have added; "" where there is none."""
+    try:
+        return (folder / CARD).read_text(encoding="utf-8").partition(CHANGED)[0]
+    except (OSError, ValueError):
+        return ""
+
+
+def _changed(config: Mapping[str, Any]) -> str:
+    """What a model card says of classes that came and went after training."""
+    if not (changes := config.get("changes")):
+        return ""
+    lines = [
+        f"- {what}: {', '.join(change[what])}"
+        for change in changes
+        for what in ("added", "removed")
+        if change[what]
+    ]
+    said = "What was measured above is of the model before. Since then, in this order:"
+    return "\n".join([CHANGED, said, "", *lines, ""])
 
 
 def _signature(table: Any, modalities: set[str]) -> Signature:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmalign import cli_model
 from mmalign.errors import MmalignError
 
 if TYPE_CHECKING:
@@ -266,26 +267,6 @@ def plugins() -> None:
 
 
 @app.command()
-def export(
-    model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
-    to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
-) -> None:
-    """Copy a model out of a run, after loading it once to see that it is whole."""
-    import shutil
-
-    from mmalign.bundle import find, load
-
-    loaded = load(model)
-    if to.exists():
-        raise MmalignError(f"{to} is there already; choose a folder that is not")
-    try:
-        shutil.copytree(find(model), to)
-    except OSError as error:
-        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
-    print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
-
-
-@app.command()
 def extract(
     folder: Annotated[Path, typer.Argument(help="A folder of pictures, searched through.")],
     out: Annotated[Path, typer.Argument(help="The file of features, .safetensors.")],
@@ -321,29 +302,4 @@ def extract(
     console.print(said, soft_wrap=True)
 
 
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="A run's folder, or a model's.")],
-    features: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[MODALITY=]FILE...",
-            help="Rows of features, .npy, unscaled; several modalities of the same rows are"
-            " fused, and NaN throughout a row says that it lacks one.",
-        ),
-    ],
-    top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
-    modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A CSV file; standard output by default.")
-    ] = None,
-) -> None:
-    """Write the likeliest classes of each row, with their scores, as CSV."""
-    from mmalign.bundle import load
-    from mmalign.rows import named_files, read_rows, write_predictions
-
-    loaded = load(model)
-    named = named_files(features, modality)
-    rows = {name: read_rows(path, lacking=len(named) > 1) for name, path in named.items()}
-    best = loaded.predict(rows.get(None, rows), top)
-    write_predictions(best, out)
+app.add_typer(cli_model.app)

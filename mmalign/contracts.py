@@ -46,7 +46,8 @@ class Modality(Protocol):
 
     ``hidden`` are the widths of the encoder's and the decoder's hidden layer,
     ``reconstruction`` names the reconstruction error, ``scaler`` the scaling that is
-    fitted on the training rows.
+    fitted on the training rows. It may have ``view_of_newcomers(source)``, the numbers of
+    classes that come to a trained model, where they are not what ``view`` would give.
     """
 
     name: ClassVar[str]
@@ -225,7 +226,9 @@ class Fitted(Protocol):
     """A trained model: tensors and a configuration, nothing else.
 
     It may have ``variants``, other ways of scoring by name, such as calibrated stacking:
-    objects with ``scores``, whose results a report lists in rows of their own.
+    objects with ``scores``, whose results a report lists in rows of their own. It may have
+    ``chosen_head``, the recipe's head with its choices made, which a model then keeps in its
+    place.
     """
 
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -242,6 +245,26 @@ class Fitted(Protocol):
     @property
     def facts(self) -> Facts:
         """What a report says of the fit: JSON values."""
+        ...
+
+
+@runtime_checkable
+class Reclassable(Fitted, Protocol):
+    """A fitted thing that can take classes in and let them go, without the training data."""
+
+    def reclassed(
+        self,
+        kept: Sequence[int],
+        added: Mapping[str, View],
+        signature: Signature,
+        session: Session,
+    ) -> Fitted:
+        """The same for other classes: those ``kept``, by their present numbers, then new ones.
+
+        ``added`` are scaled class-level views of the new classes, of some or all of the
+        class-level modalities; a mask says which class has which. ``signature`` numbers the
+        classes anew, in this order. Raises MmalignError where it cannot be done.
+        """
         ...
 
 

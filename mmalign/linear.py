@@ -43,6 +43,11 @@ class Linear:
             raise MmalignError(f"the head was not trained on the class with index {unknown[0]}")
         return scores[:, [place[index] for index in classes]]
 
+    @staticmethod
+    def nothing(latent: int) -> Linear:
+        """The classifier over no class: of unseen ones, where there is none."""
+        return Linear(torch.empty(latent, 0), torch.empty(0), ())
+
     def state(self, part: str) -> dict[str, Tensor]:
         """Weight and bias, by names that open with ``part``."""
         return {f"{part}.weight": self.weight, f"{part}.bias": self.bias}

@@ -17,7 +17,7 @@ from mmalign.component import component
 from mmalign.contracts import Modality
 from mmalign.errors import MmalignError
 from mmalign.scaling import scale
-from mmalign.types import Indices, Problem, Question, Source, Training, View
+from mmalign.types import Indices, Problem, Question, Source, Splits, Training, View
 from mmalign.withheld import Mix, give_shots, mixed
 
 HOLDOUT = 0.2  # of each class's training rows, as the validation protocol's seen questions
@@ -29,8 +29,12 @@ class Protocol:
 
     split: Literal["test", "validation"] = "test"
     """"validation" asks about held-out training rows and touches no test row."""
-    search: Literal["all", "unseen"] = "all"
-    """Classes to choose from: all (generalized), or the unseen ones only."""
+    search: Literal["all", "unseen", "seen"] = "all"
+    """Classes to choose from: all (generalized), or the unseen ones only.
+
+    With "seen" the model is not even told that there are others: it is one that classes are
+    added to later.
+    """
     shots: int = Field(default=0, ge=0)
     """Samples of each unseen class that move from the question to what may be learnt from."""
     draws: int = Field(default=10, ge=1)
@@ -53,16 +57,18 @@ def pose(
 
     Every scaling is fitted on the training rows of this problem alone. ``draw`` says
     which draw of the shots is given away. A data set may ask of unseen classes only, as
-    ImageNet's does. Raises MmalignError where no row trains, or none of an unseen class is
+    ImageNet's does, or of seen ones only. Raises MmalignError where no row trains, or none is
     asked, for a class with too few samples to give shots away, and for a mix of modalities
     that are not there.
     """
     splits = source.splits
-    for name in ("train", "test_unseen"):
-        if len(getattr(splits, name)) == 0:
-            raise MmalignError(f"data set '{source.name}': the split '{name}' has no rows")
-    unseen = np.unique(source.labels[splits.test_unseen])
+    if protocol.search == "seen":
+        views = _seen_alone(source, views)
+        splits = replace(splits, test_unseen=splits.test_unseen[:0], unseen_classes=None)
+    _refuse_empty(source.name, splits, protocol)
     seen = np.unique(source.labels[splits.train])
+    described = splits.unseen_classes if splits.unseen_classes is not None else seen[:0]
+    unseen = np.union1d(source.labels[splits.test_unseen], described)
     if protocol.mix is not None:
         views = mixed(views, protocol.mix, seen, unseen, seed)
     train = Training(
@@ -96,6 +102,27 @@ def pose(
         )
         problem = replace(problem, question=question)
     return scale(problem, modalities)
+
+
+def _seen_alone(source: Source, views: Mapping[str, View]) -> dict[str, View]:
+    """The views without what describes a class that has no training row."""
+    trained = np.isin(np.arange(len(source.classes)), source.labels[source.splits.train])
+    return {
+        name: replace(view, mask=view.mask & trained) if view.level == "class" else view
+        for name, view in views.items()
+    }
+
+
+def _refuse_empty(name: str, splits: Splits, protocol: Protocol) -> None:
+    """Refuse a problem that trains on nothing, or asks nothing."""
+    if len(splits.train) == 0:
+        raise MmalignError(f"data set '{name}': the split 'train' has no rows")
+    if protocol.split == "validation":
+        return
+    of_unseen = protocol.search == "unseen" or protocol.shots > 0
+    if len(splits.test_unseen) == 0 and (of_unseen or len(splits.test_seen) == 0):
+        instead = "" if protocol.search == "unseen" else "; what is there to be asked?"
+        raise MmalignError(f"data set '{name}': the split 'test_unseen' has no rows{instead}")
 
 
 def validation(training: Training, seed: int = 0) -> Problem:

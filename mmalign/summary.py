@@ -128,7 +128,7 @@ def listed(report: Report) -> dict[str, Statistic]:
 
 def headline(report: Report) -> str:
     """The metric that sums the report up: H, or U where no seen class is asked, or T1."""
-    return next(name for name in ("H", "U", "T1") if name in report.summary)
+    return next(name for name in ("H", "U", "T1", "S") if name in report.summary)
 
 
 def sentence(report: Report) -> str:
@@ -140,10 +140,8 @@ def sentence(report: Report) -> str:
     if draws:
         seeds += f" and {len(draws)} draw{'s' if len(draws) > 1 else ''} of the shots"
     unseen = report.context.get("unseen", 0)
-    return (
-        f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds};"
-        f" {unseen} classes were never seen in training."
-    )
+    told = f"{unseen} classes were never seen in training" if unseen else "every class was seen"
+    return f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds}; {told}."
 
 
 def _chosen(report: Report) -> list[RenderableType]:

@@ -96,13 +96,15 @@ class Splits:
 
     ``train`` are samples of seen classes; ``test_seen`` and ``test_unseen`` are the
     questions. ``validation_classes`` are the seen classes that the validation protocol
-    treats as unseen; None where the data set names none.
+    treats as unseen; None where the data set names none. ``unseen_classes`` are those that
+    are to be recognised besides, of which there is no sample at all.
     """
 
     train: Indices
     test_seen: Indices
     test_unseen: Indices
     validation_classes: Indices | None = None
+    unseen_classes: Indices | None = None
 
 
 @dataclass(frozen=True)

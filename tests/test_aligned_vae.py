@@ -83,7 +83,8 @@ def test_a_restored_model_gives_the_same_bits():
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
     one, same, other = (method().fit(training(), parts(), Session(s)).state() for s in (0, 0, 1))
     assert_same(one, same, rtol=0, atol=0)
-    assert not any(torch.equal(one[name], other[name]) for name in one)
+    learnt = [name for name, tensor in one.items() if tensor.is_floating_point()]
+    assert not any(torch.equal(one[name], other[name]) for name in learnt)
 
 
 @pytest.mark.parametrize("change", ["missing", "surplus", "misshapen"])
@@ -145,7 +146,7 @@ def test_what_the_head_leaves_open_is_chosen_on_training_rows():
 
 def drawer(given, noise="independent", scale="std"):
     aligner = Aligner(modalities(), given.signature.dims, 4, Session(0).generator)
-    return Drawer(aligner, given, Session(0), noise, scale)
+    return Drawer(Session(0), noise, scale, aligner, given)
 
 
 def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():

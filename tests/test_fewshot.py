@@ -109,7 +109,7 @@ def test_a_class_that_would_have_no_row_left_is_named():
 def test_latents_of_shots_are_of_the_shots_tiled():
     training = posed(shots=2).training
     aligner = Aligner(modalities(), training.signature.dims, 4, Session(0).generator)
-    latents = Drawer(aligner, training, Session(0), "independent", "std")
+    latents = Drawer(Session(0), "independent", "std", aligner, training)
     assert latents.shots == 2
     z, labels = latents.draw(("image", "attributes"), (5,), 3, "p", "shots")
     assert labels.tolist() == [5, 5, 5]
@@ -130,7 +130,7 @@ def test_a_count_is_shared_out_among_the_modalities_that_a_class_has():
     shared = {name: modalities()["attributes"] for name in views}
     training = replace(training, views=views)
     aligner = Aligner(shared, training.signature.dims, 4, Session(0).generator)
-    latents = Drawer(aligner, training, Session(0), "independent", "std")
+    latents = Drawer(Session(0), "independent", "std", aligner, training)
     _, labels = latents.draw(("a", "b", "c"), (4, 5), 8, "p")
     assert labels.tolist() == [4] * 8 + [5] * 3 + [5] * 3 + [5] * 2
     with pytest.raises(MmalignError, match="draws from 'sound'"):
@@ -151,7 +151,7 @@ def test_a_count_is_shared_out_among_the_modalities_that_a_class_has():
 def test_a_product_of_samples_and_classes_is_refused():
     training = posed().training
     aligner = Aligner(modalities(), training.signature.dims, 4, Session(0).generator)
-    latents = Drawer(aligner, training, Session(0), "independent", "std")
+    latents = Drawer(Session(0), "independent", "std", aligner, training)
     with pytest.raises(MmalignError, match="rows of one kind"):
         latents.draw(("attributes+image",), (4,), 1, "p")
 

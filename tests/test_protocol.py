@@ -16,11 +16,10 @@ HELD = np.array([1, 3])
 TEST, INNER = (SEEN * ASKED, UNSEEN * UNSEEN_ROWS), (2 * TRAINED // 5, 2 * TRAINED)
 
 
-def asked(split="test", search="all", given=None, seed=0, **image):
+def asked(split="test", search="all", given=None, seed=0, shots=0, **image):
     given = source(validation_classes=HELD) if given is None else given
-    return pose(
-        given, given.arrays, modalities(**image), Protocol(split=split, search=search), seed
-    )
+    protocol = Protocol(split=split, search=search, shots=shots)
+    return pose(given, given.arrays, modalities(**image), protocol, seed)
 
 
 def spoilt(number=1e6):
@@ -182,12 +181,49 @@ def test_a_data_set_may_ask_of_unseen_classes_alone():
     assert question.search.tolist() == [0, 1, 2, 3, 4, 5], "seen classes stay to be chosen from"
 
 
-@pytest.mark.parametrize("name", ["train", "test_unseen"])
-def test_an_empty_split_is_refused(name):
+NONE = np.empty(0, dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("name", "empty", "changed"),
+    [
+        ("train", ("train",), {}),
+        ("test_unseen", ("test_unseen", "test_seen"), {}),
+        ("test_unseen", ("test_unseen",), {"search": "unseen"}),
+        ("test_unseen", ("test_unseen",), {"shots": 1}),
+        ("test_unseen", ("test_seen",), {"search": "seen"}),
+    ],
+)
+def test_a_problem_that_trains_on_nothing_or_asks_nothing_is_refused(name, empty, changed):
     given = source()
-    empty = replace(given.splits, **{name: np.empty(0, dtype=np.int64)})
+    splits = replace(given.splits, **dict.fromkeys(empty, NONE))
     with pytest.raises(MmalignError, match=f"'{name}' has no rows"):
-        asked(given=replace(given, splits=empty))
+        asked(given=replace(given, splits=splits), **changed)
+
+
+def test_a_search_of_seen_classes_tells_nothing_of_others():
+    given = source()
+    problem = asked(search="seen")
+    assert problem.training.unseen.tolist() == []
+    assert problem.question.search.tolist() == [0, 1, 2, 3]
+    assert set(problem.question.labels.tolist()) == {0, 1, 2, 3}
+    assert problem.training.views["attributes"].mask.tolist() == [True] * 4 + [False] * 2
+    # What trains is the same, and so are the numbers of what is told.
+    other = asked()
+    for name, view in problem.training.views.items():
+        np.testing.assert_array_equal(
+            view.values[view.mask], other.training.views[name].values[view.mask]
+        )
+    assert given.arrays["attributes"].mask.all(), "the data set itself is left alone"
+
+
+def test_classes_without_any_sample_can_be_unseen():
+    given = source()
+    splits = replace(given.splits, test_unseen=NONE, unseen_classes=np.array([5]))
+    problem = asked(given=replace(given, splits=splits))
+    assert problem.training.unseen.tolist() == [5]
+    assert problem.question.search.tolist() == [0, 1, 2, 3, 5]
+    assert set(problem.question.labels.tolist()) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmalign.errors import MmalignError
 from mmalign.systems.rows import asked_of, side_by_side
-from mmalign.types import Facts, Floats, Signature, View
+from mmalign.types import Facts, Floats, Session, Signature, View
 
 if TYPE_CHECKING:
     from mmalign.systems.system import Scoring, System
@@ -27,7 +27,9 @@ class FittedSystem:
 
     ``alone`` scores where only unseen classes are asked, ``all`` everywhere else; often they
     are the same object. ``features`` are the sample-level modalities, side by side in this
-    order. ``known`` are the classes that had training rows.
+    order. ``known`` are the classes that had training rows. ``numbers`` are what the models
+    knew the classes as, where classes came or went since. ``by_description`` says whether
+    the models score a class that they were not told of.
     """
 
     all: Scoring
@@ -38,6 +40,8 @@ class FittedSystem:
     unseen: tuple[int, ...]
     device: str = "cpu"
     chosen: Facts = field(default_factory=dict)
+    numbers: tuple[int, ...] | None = None
+    by_description: bool = True
 
     @torch.no_grad()
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -55,7 +59,7 @@ class FittedSystem:
         if not whole.all():
             row = int(np.argmin(whole))
             raise MmalignError(f"row {row} lacks one of {', '.join(self.features)}")
-        asked = asked_of(classes, self.descriptions, self.known)
+        asked = asked_of(classes, self.descriptions, self.known, self.numbers)
         model = self.alone if set(classes) <= set(self.unseen) else self.all
         parts = torch.from_numpy(x).to(self.device).split(CHUNK) if len(x) else ()
         scores = [model.scores(part, asked).float() for part in parts]
@@ -69,8 +73,45 @@ class FittedSystem:
         if self.alone is not self.all:
             tensors |= {f"alone.{name}": tensor for name, tensor in self.alone.state().items()}
         tensors |= {"descriptions": self.descriptions, "known": torch.tensor(self.known)}
+        if self.numbers is not None:
+            tensors["numbers"] = torch.tensor(self.numbers)
         # Copies: the two models may share a tensor, and a file may not.
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def reclassed(
+        self,
+        kept: Sequence[int],
+        added: Mapping[str, View],
+        signature: Signature,
+        session: Session,
+    ) -> FittedSystem:
+        """The same models for other classes; nothing is fitted again.
+
+        Raises MmalignError for a system that classifies among the classes it was told of.
+        """
+        if not self.by_description:
+            raise MmalignError(
+                "the model is a classifier of the classes that it was trained for, and the"
+                " generator behind it is not kept; train it again with the other classes"
+            )
+        fresh = len(signature.classes) - len(kept)
+        of_class = sorted(n for n, level in signature.levels.items() if level == "class")
+        parts = [np.zeros((fresh, signature.dims[name]), np.float32) for name in of_class]
+        for part, name in zip(parts, of_class, strict=True):
+            if name in added:
+                mask = added[name].mask
+                part[mask] = added[name].values[mask]
+        new = torch.from_numpy(np.concatenate(parts, axis=1)).to(self.descriptions)
+        before = self.numbers or range(len(self.descriptions))
+        first = max(before) + 1
+        place = {index: number for number, index in enumerate(kept)}
+        return replace(
+            self,
+            descriptions=torch.cat([self.descriptions[list(kept)], new]),
+            known=tuple(place[index] for index in self.known if index in place),
+            unseen=signature.unseen,
+            numbers=(*(before[index] for index in kept), *range(first, first + fresh)),
+        )
 
     @property
     def facts(self) -> Facts:
@@ -87,7 +128,7 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         part, dot, inner = name.partition(".")
         if dot and part in parts:
             parts[part][inner] = tensor
-        elif name not in ("descriptions", "known"):
+        elif name not in ("descriptions", "known", "numbers"):
             raise MmalignError(f"the model holds a surplus tensor '{name}'")
     try:
         everything = system.model(parts["all"])
@@ -95,8 +136,18 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         if state["known"].dtype != torch.int64 or state["known"].ndim != 1:
             raise ValueError("'known' holds no class indices")
         known = tuple(state["known"].tolist())
+        numbers = tuple(state["numbers"].tolist()) if "numbers" in state else None
+        if numbers is not None and len(set(numbers)) != len(signature.classes):
+            raise ValueError("'numbers' are not those of the classes")
         fitted = FittedSystem(
-            everything, alone, state["descriptions"], features, known, signature.unseen
+            everything,
+            alone,
+            state["descriptions"],
+            features,
+            known,
+            signature.unseen,
+            numbers=numbers,
+            by_description=system.by_description,
         )
         _try(fitted, signature)
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:

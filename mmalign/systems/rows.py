@@ -59,12 +59,16 @@ class Rows:
 
 
 def asked_of(
-    classes: Sequence[int], descriptions: Float[Tensor, "all q"], known: Sequence[int]
+    classes: Sequence[int],
+    descriptions: Float[Tensor, "all q"],
+    known: Sequence[int],
+    numbers: Sequence[int] | None = None,
 ) -> Asked:
-    """These classes with their descriptions."""
+    """These classes with their descriptions; ``numbers`` are those they were trained with."""
     indices = torch.tensor(list(classes), dtype=torch.int64, device=descriptions.device)
     with_rows = torch.isin(indices, torch.tensor(list(known), device=descriptions.device))
-    return Asked(tuple(classes), descriptions[indices], with_rows)
+    names = tuple(classes) if numbers is None else tuple(numbers[index] for index in classes)
+    return Asked(names, descriptions[indices], with_rows)
 
 
 def rows_of(training: Training, device: str) -> Rows:

@@ -71,6 +71,8 @@ class System:
 
     name: ClassVar[str]
     open: ClassVar[tuple[str, ...]] = ()
+    # Whether a trained one scores any class that is described, one that came later too.
+    by_description: ClassVar[bool] = True
     select: Select = "validation"
     """How open hyper-parameters and the epoch are chosen.
 
@@ -135,7 +137,8 @@ class System:
         """Choose what is open, then train on all rows."""
         from mmalign.systems.selection import fit
 
-        return fit(self, training, parts, session)
+        found = fit(self, training, parts, session)
+        return replace(found, by_description=self.by_description)
 
     def restore(
         self, state: Mapping[str, Tensor], signature: Signature, parts: Parts

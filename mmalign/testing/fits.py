@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from mmalign.contracts import Reclassable
 from mmalign.errors import MmalignError
 from mmalign.testing.trial import Trial, globals_kept
 from mmalign.types import Session, View
@@ -171,7 +172,37 @@ def bears_missing_rows(trial: Trial) -> None:
     )
 
 
+def lets_classes_come_and_go(trial: Trial) -> None:
+    """Where classes can be changed, they can be asked afterwards, and the others still."""
+    fitted = trial.fitted
+    if trial.kind != "method" or not isinstance(fitted, Reclassable):
+        return
+    old = trial.signature
+    order = [*old.seen, *old.unseen]
+    kept, gone = order[1:], order[0]
+    signature = replace(
+        old,
+        classes=(*(old.classes[index] for index in kept), "newcomer"),
+        seen=tuple(range(len(old.seen) - 1)),
+        unseen=tuple(range(len(old.seen) - 1, len(order))),
+    )
+    views = trial.training.views
+    added = {n: v.take(np.array([gone])) for n, v in views.items() if v.level == "class"}
+    try:
+        changed = fitted.reclassed(kept, added, signature, Session(0))
+    except MmalignError:
+        return
+    scores = values(trial, tuple(range(len(order))), changed)
+    trial.require(bool(np.isfinite(scores).all()), "scores of changed classes are not finite")
+    back = trial.component.restore(changed.state(), signature, trial.parts)
+    trial.require(
+        np.array_equal(values(trial, tuple(range(len(order))), back), scores),
+        "restored from its tensors after its classes were changed, it gives other scores",
+    )
+
+
 CHECKS = (
+    lets_classes_come_and_go,
     scores_any_classes,
     is_its_tensors,
     refuses_other_tensors,

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmalign import Aligner, Facts, FittedHead, Floats, MmalignError, Variant, View
+from mmalign import (
+    Aligner,
+    Facts,
+    FittedHead,
+    Floats,
+    Gaussian,
+    Head,
+    MmalignError,
+    Session,
+    Signature,
+    Variant,
+    View,
+)
 from mmalign_aligned_vae.fusion import Fusion, fuse
+from mmalign_aligned_vae.statistics import Described, LatentStatistics
 
 STACKED = "calibrated stacking"
 ROWS = 4096  # encoded at a time
@@ -21,7 +34,8 @@ class FittedVAE:
     """A trained aligner with a head on its latents.
 
     ``bias`` is what calibrated stacking takes off the scores of the ``seen`` classes; None
-    where it was not asked for.
+    where it was not asked for. ``chosen_head`` has made all its choices, and ``statistics``
+    are what it can be fitted to again.
     """
 
     aligner: Aligner
@@ -31,6 +45,8 @@ class FittedVAE:
     bias: float | None = None
     device: str = "cpu"
     choice: Facts = field(default_factory=dict)
+    chosen_head: Head | None = None
+    statistics: LatentStatistics | None = None
 
     @torch.no_grad()
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -49,6 +65,8 @@ class FittedVAE:
         tensors = {f"aligner.{k}": v.cpu() for k, v in self.aligner.state_dict().items()}
         if self.bias is not None:
             tensors["stacking.bias"] = torch.tensor(self.bias, dtype=torch.float64)
+        if self.statistics is not None:
+            tensors |= {f"statistics.{k}": v for k, v in self.statistics.state().items()}
         return tensors | {f"head.{k}": v.cpu() for k, v in self.head.state().items()}
 
     @property
@@ -56,6 +74,41 @@ class FittedVAE:
         """The size of the model, what the head has to say, and what was chosen for it."""
         parameters = sum(p.numel() for p in self.aligner.parameters())
         return {"parameters": parameters, "head": dict(self.head.facts), "choice": self.choice}
+
+    @torch.no_grad()
+    def reclassed(
+        self,
+        kept: Sequence[int],
+        added: Mapping[str, View],
+        signature: Signature,
+        session: Session,
+    ) -> FittedVAE:
+        """The same aligner with the head fitted again, to other classes.
+
+        Raises MmalignError for a model that keeps no latent statistics.
+        """
+        if self.statistics is None or self.chosen_head is None:
+            raise MmalignError(
+                "the model keeps no latent statistics, so its head cannot be fitted again: an older"
+                " mmalign wrote it; train it again"
+            )
+        fresh = len(signature.classes) - len(kept)
+        new = {name: self._described(name, added, fresh) for name in self.statistics.described}
+        statistics = self.statistics.reclassed(kept, new, signature)
+        statistics = replace(statistics, session=replace(session, device="cpu"))
+        with torch.enable_grad():
+            head = self.chosen_head.fit(statistics, statistics.session)
+        return replace(self, head=head, seen=signature.seen, statistics=statistics, device="cpu")
+
+    def _described(self, name: str, added: Mapping[str, View], count: int) -> Described:
+        """The posteriors of new classes' descriptions; none has one where none is given."""
+        latent = self.aligner.latent
+        view = added.get(name)
+        if view is None:
+            empty = Gaussian(torch.zeros(count, latent), torch.zeros(count, latent))
+            return Described(empty, torch.zeros(count, dtype=torch.bool))
+        x = torch.from_numpy(np.where(view.mask[:, None], view.values, 0))
+        return Described(self.aligner.encode(name, x), torch.from_numpy(view.mask.copy()))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,7 +28,9 @@ from mmalign import (
 )
 from mmalign_aligned_vae.fitted import FittedVAE, encode
 from mmalign_aligned_vae.latents import Drawer
+from mmalign_aligned_vae.noting import Noted
 from mmalign_aligned_vae.representing import represent
+from mmalign_aligned_vae.statistics import LatentStatistics, restored
 
 if TYPE_CHECKING:
     from mmalign_aligned_vae.method import AlignedVAE
@@ -45,10 +48,12 @@ def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) 
     if head.needs_validation or method.stacking:
         head, choice, bias = _tune(method, head, training, parts, session)
     aligner = represent(method, training, parts, session, "representation")
-    latents = Drawer(aligner, training, session, method.noise, method.scale)
+    latents = Drawer(session, method.noise, method.scale, aligner, training)
     seen = training.signature.seen
-    fitted = head.fit(latents, session)
-    return FittedVAE(aligner, fitted, seen, method.fusion, bias, session.device, choice)
+    noted = Noted(latents)
+    fitted = head.fit(noted, session)
+    device, kept = session.device, noted.statistics()
+    return FittedVAE(aligner, fitted, seen, method.fusion, bias, device, choice, head, kept)
 
 
 def _head(parts: Parts) -> Head:
@@ -64,7 +69,7 @@ def _tune(
     problem = scale(validation(training, session.seed), parts.modalities)
     question = problem.question
     aligner = represent(method, problem.training, parts, session, "validation")
-    latents = Drawer(aligner, problem.training, session, method.noise, method.scale)
+    latents = Drawer(session, method.noise, method.scale, aligner, problem.training)
     z = encode(aligner, question.views, session.device, method.fusion)
     asked = np.isin(question.labels, question.unseen)
     unseen = z[torch.from_numpy(asked).to(z.device)]
@@ -94,20 +99,36 @@ def restore(
     Raises MmalignError for missing, surplus or misshapen tensors.
     """
     stacking = state.get("stacking.bias")
-    own = ("aligner.", "head.") if stacking is None else ("aligner.", "head.", "stacking.bias")
+    own = ("aligner.", "head.", "statistics.", "stacking.bias")
     surplus = [name for name in state if not name.startswith(own)]
     if surplus:
         raise MmalignError(f"the model holds a surplus tensor '{surplus[0]}'")
     aligner = Aligner(parts.modalities, signature.dims, method.latent, Session(0).generator)
-    prefix = "aligner."
-    tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     try:
-        aligner.load_state_dict(tensors)
+        aligner.load_state_dict(_part(state, "aligner."))
     except RuntimeError as error:
         raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
-    head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
     if stacking is not None and stacking.numel() != 1:
         raise MmalignError("the model's 'stacking.bias' is not one number")
     bias = None if stacking is None else float(stacking)
-    restored = _head(parts).restore(head, signature)
-    return FittedVAE(aligner.eval(), restored, signature.seen, method.fusion, bias)
+    head = _head(parts)
+    fitted = FittedVAE(
+        aligner.eval(),
+        head.restore(_part(state, "head."), signature),
+        signature.seen,
+        method.fusion,
+        bias,
+        chosen_head=head,
+    )
+    kept = _part(state, "statistics.")
+    if not kept:
+        return fitted
+    empty = LatentStatistics(
+        Session(0), method.noise, method.scale, signature, method.latent, 0, {}, {}
+    )
+    return replace(fitted, statistics=restored(kept, empty))
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names open so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

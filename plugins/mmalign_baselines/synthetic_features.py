@@ -50,6 +50,8 @@ class SyntheticFeatureClassifier:
         """
 
         def part(name: Part) -> Linear:
+            if name == "unseen" and not rows.unseen:
+                return Linear.nothing(rows.x.shape[1])
             x, labels, classes = training_set(settings, name, generator, rows, session)
             purpose = f"{settings.name}.head.{name}"
             fit = fit_centred if settings.centre else fit_linear
@@ -142,7 +144,8 @@ def synthesise(
 
     Raises MmalignError where one is not finite.
     """
-    labels = torch.tensor(list(classes), device=descriptions.device).repeat_interleave(count)
+    labels = torch.tensor(list(classes), dtype=torch.int64, device=descriptions.device)
+    labels = labels.repeat_interleave(count)
     x = torch.cat([generator.sample(descriptions[each], noise) for each in labels.split(CHUNK)])
     if not x.isfinite().all():
         raise MmalignError(

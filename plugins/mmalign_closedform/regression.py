@@ -68,9 +68,13 @@ def fit(head: Ridge, latents: Latents) -> LinearPair:
     """Solve both regressions with the regularisers given."""
     if isinstance(head.regulariser, str) or isinstance(head.regulariser_unseen_only, str):
         raise MmalignError("the head's regularisers are not chosen yet; call tuned() first")
+    everything = regression_of(head, "all", latents).solve(head.regulariser)
+    alone = Linear.nothing(latents.dim)
+    if latents.unseen:
+        alone = regression_of(head, "unseen", latents).solve(head.regulariser_unseen_only)
     return LinearPair(
-        regression_of(head, "all", latents).solve(head.regulariser),
-        regression_of(head, "unseen", latents).solve(head.regulariser_unseen_only),
+        everything,
+        alone,
         {
             "regulariser": head.regulariser,
             "regulariser_unseen_only": head.regulariser_unseen_only,

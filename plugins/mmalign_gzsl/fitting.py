@@ -70,10 +70,13 @@ def train_part(
 ) -> Linear:
     """Draw the training set of one classifier, once, and train on it.
 
-    Raises MmalignError for a class from which no latent can be drawn.
+    Where no class is unseen, the classifier of unseen ones has no columns. Raises
+    MmalignError for a class from which no latent can be drawn.
     """
     purpose = f"head.{part}"
     z, labels, classes = draw_from(latents, head.sources(part, latents), purpose)
+    if not classes:
+        return Linear.nothing(latents.dim)
 
     def ended(epoch: int, loss: float, now: Linear) -> None:
         session.epoch_ended(purpose, epoch, epochs, {"cross-entropy": loss})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -66,3 +67,17 @@ class Sentences(Features):
                 " give file or texts to the modality 'sentences'"
             )
         return super().view(source)
+
+    def view_of_newcomers(self, source: Source) -> View:
+        """Embeddings of classes that come to a trained model: of their texts, or as given.
+
+        Wherever the embeddings of the other classes came from, ``model`` must be what made
+        them. Raises MmalignError.
+        """
+        if self.array in source.arrays:
+            return super().view(source)
+        if not source.texts:
+            raise MmalignError("give each class a text, in a column 'description'")
+        from mmalign_sentences.embedding import embedded
+
+        return embedded(replace(self, file=None, texts=next(iter(source.texts))), source)

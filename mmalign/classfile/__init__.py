@@ -1,0 +1,22 @@
+"""Reads classes and what describes them from a CSV file, and says all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmalign.classfile.classes import Classes as Classes
+from mmalign.classfile.classes import read_classes as read_classes
+from mmalign.classfile.problems import Problems as Problems
+from mmalign.errors import MmalignError
+
+
+def read_class_file(path: Path, texts: Sequence[str] = ("description",)) -> Classes:
+    """Names, numbers and texts of one file. Raises MmalignError with every mistake in it."""
+    problems, path = Problems(), path.expanduser().resolve()
+    found = read_classes(path.parent, texts, problems, path.name)
+    if found is not None and found.words is not None:
+        problems.add(path.name, "has a column 'split'; a model has no splits, so take it out")
+    if found is None or problems.lines:
+        raise MmalignError("\n  ".join([f"{path}: not readable as classes", *problems.lines]))
+    return found

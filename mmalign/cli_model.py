@@ -1,0 +1,109 @@
+"""The commands for a finished model: copy it out, ask it, change its classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmalign.errors import MmalignError
+
+app = typer.Typer()
+
+ModelPath = Annotated[Path, typer.Argument(help="A run's folder, or a model's.")]
+NewFolder = Annotated[Path, typer.Argument(help="A folder that is not there yet.")]
+
+
+@app.command()
+def export(model: ModelPath, to: NewFolder) -> None:
+    """Copy a model out of a run, after loading it once to see that it is whole."""
+    import shutil
+
+    from mmalign.bundle import find, load
+
+    loaded = load(model)
+    _refuse_existing(to)
+    try:
+        shutil.copytree(find(model), to)
+    except OSError as error:
+        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+    print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    features: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODALITY=]FILE...",
+            help="Rows of features, .npy, unscaled; several modalities of the same rows are"
+            " fused, and NaN throughout a row says that it lacks one.",
+        ),
+    ],
+    top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
+    modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A CSV file; standard output by default.")
+    ] = None,
+) -> None:
+    """Write the likeliest classes of each row, with their scores, as CSV."""
+    from mmalign.bundle import load
+    from mmalign.rows import named_files, read_rows, write_predictions
+
+    loaded = load(model)
+    named = named_files(features, modality)
+    rows = {name: read_rows(path, lacking=len(named) > 1) for name, path in named.items()}
+    best = loaded.predict(rows.get(None, rows), top)
+    write_predictions(best, out)
+
+
+@app.command("add-classes")
+def add_classes(
+    model: ModelPath,
+    classes: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CLASSES.CSV",
+            help="A column 'class', and what describes them: columns of numbers, a column"
+            " 'description', or nothing where names are enough.",
+        ),
+    ],
+    to: NewFolder,
+) -> None:
+    """Give a model new classes by their descriptions, without the data that it learnt from."""
+    from mmalign.bundle import load, save_model
+    from mmalign.newcomers import read_newcomers
+
+    _refuse_existing(to)
+    loaded = load(model)
+    found = read_newcomers(classes, loaded)
+    grown = loaded.with_classes(found.names, found.views)
+    save_model(grown, to)
+    for name, why in found.lacking.items():
+        print(f"not described by '{name}': {why}")
+    print(
+        f"{to}: {len(found.names)} classes more, {len(grown.known_classes)} in all, described by"
+        f" {', '.join(found.views)}"
+    )
+
+
+@app.command("remove-classes")
+def remove_classes(
+    model: ModelPath,
+    classes: Annotated[list[str], typer.Argument(metavar="CLASS...", help="Their names.")],
+    to: Annotated[Path, typer.Option(help="A folder that is not there yet.")],
+) -> None:
+    """Take classes out of a model, with all that it kept of them."""
+    from mmalign.bundle import load, save_model
+
+    _refuse_existing(to)
+    less = load(model).without_classes(classes)
+    save_model(less, to)
+    print(f"{to}: {len(set(classes))} classes less, {len(less.known_classes)} in all")
+
+
+def _refuse_existing(to: Path) -> None:
+    if to.exists():
+        raise MmalignError(f"{to} is there already; choose a folder that is not")

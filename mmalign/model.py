@@ -1,0 +1,148 @@
+"""A trained model as its owner uses it: scores, predictions, classes that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmalign.contracts import Fitted, Modality
+from mmalign.errors import MmalignError
+from mmalign.types import Floats, Scaling, Signature, View
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: scores raw features over classes, without the data set."""
+
+    signature: Signature
+    scalings: Mapping[str, Scaling]
+    modalities: Mapping[str, Modality]
+    fitted: Fitted
+    config: Mapping[str, Any]
+    card: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes, seen and unseen."""
+        return self.signature.classes
+
+    @property
+    def known_classes(self) -> tuple[str, ...]:
+        """Names of the classes that it can answer; a data set may have others besides."""
+        both = sorted((*self.signature.seen, *self.signature.unseen))
+        return tuple(self.classes[index] for index in both)
+
+    @property
+    def sample_modalities(self) -> tuple[str, ...]:
+        """The modalities that a row of training had for itself, and not for its class."""
+        return tuple(name for name, level in self.signature.levels.items() if level == "sample")
+
+    def scores(
+        self,
+        features: Floats | Mapping[str, Floats],
+        classes: Sequence[str] | None = None,
+    ) -> Floats:
+        """Scores of raw feature rows over classes, (rows, classes).
+
+        ``features`` is (rows, dim), or such an array by modality: any of the modalities
+        that the model was trained with, one or several. Of several, a row may lack some:
+        NaN throughout says so. ``classes`` are names; all by default. Raises MmalignError
+        for an unknown class or modality, for rows of another width than the model was
+        trained on, and for a row that lacks every modality.
+        """
+        given, views = self._by_modality(features), {}
+        for name, values in given.items():
+            try:
+                values = np.ascontiguousarray(values, dtype=np.float32)
+                mask = np.ones(len(values), dtype=np.bool_)
+                if len(given) > 1 and values.ndim == 2:
+                    mask &= ~np.isnan(values).all(axis=1)
+                views[name] = self.scalings[name](View(values, "sample", mask))
+            except (MmalignError, ValueError, TypeError) as error:
+                raise MmalignError(f"modality '{name}': {error}") from None
+        counts = {name: len(view) for name, view in views.items()}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+            raise MmalignError(f"every modality must have the same rows; got {said}")
+        return self.fitted.scores(views, self._indices(classes))
+
+    def predict(
+        self,
+        features: Floats | Mapping[str, Floats],
+        top: int = 1,
+        classes: Sequence[str] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """The ``top`` likeliest classes of each row, best first, with their scores.
+
+        Raises MmalignError as ``scores`` does, and for a ``top`` below 1.
+        """
+        if top < 1:
+            raise MmalignError(f"top: at least one class a row is needed, not {top}")
+        names = self._names(classes)
+        scores = self.scores(features, classes)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return [
+            [(names[place], float(row[place])) for place in best]
+            for row, best in zip(scores, order, strict=True)
+        ]
+
+    def with_classes(
+        self, names: Sequence[str], descriptions: Mapping[str, Floats | View]
+    ) -> Model:
+        """The same model with new classes besides, known from their descriptions.
+
+        ``descriptions`` are unscaled arrays (classes, dim), or views, by class-level
+        modality; a class lacks one whose row is NaN throughout. Raises MmalignError.
+        """
+        from mmalign.reclassing import with_classes
+
+        views = {name: _view(name, given) for name, given in descriptions.items()}
+        return with_classes(self, names, views)
+
+    def without_classes(self, names: Sequence[str]) -> Model:
+        """The same model without these classes. Raises MmalignError."""
+        from mmalign.reclassing import without_classes
+
+        return without_classes(self, names)
+
+    def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
+        if not isinstance(features, Mapping):
+            usual = self.sample_modalities
+            if len(usual) != 1:
+                known = ", ".join(self.signature.levels)
+                raise MmalignError(f"say which modality these rows are: {known}")
+            return {usual[0]: features}
+        known = ", ".join(self.signature.levels)
+        for name in features:
+            if name not in self.signature.levels:
+                raise MmalignError(f"the model has no modality '{name}'; it has {known}")
+        if not features:
+            raise MmalignError(f"no modality was given; the model has {known}")
+        return features
+
+    def _names(self, classes: Sequence[str] | None) -> tuple[str, ...]:
+        return self.known_classes if classes is None else tuple(classes)
+
+    def _indices(self, classes: Sequence[str] | None) -> list[int]:
+        place = {name: index for index, name in enumerate(self.classes)}
+        known = {*self.signature.seen, *self.signature.unseen}
+        for name in self._names(classes):
+            if place.get(name) not in known:
+                raise MmalignError(f"the model knows no class '{name}'")
+        return [place[name] for name in self._names(classes)]
+
+
+def _view(name: str, given: Floats | View) -> View:
+    """Descriptions as a view; a row of NaN is a class without one."""
+    if isinstance(given, View):
+        return given
+    try:
+        values = np.ascontiguousarray(given, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise MmalignError(f"'{name}': {error}") from None
+    if values.ndim != 2:
+        raise MmalignError(f"'{name}': (classes, dim) was expected; this is {values.shape}")
+    return View(values, "class", np.asarray(~np.isnan(values).all(axis=1), dtype=np.bool_))
