@@ -163,9 +163,17 @@ def _published(axes: Axes, goals: Sequence[tuple[float, float]]) -> None:
         )  # fmt: skip
 
 
+def apart(names: Sequence[str]) -> list[str]:
+    """Names of cells without the ends that all share, such as the one data set at hand."""
+    parts = [name.split(", ") for name in names]
+    while min(map(len, parts)) > 1 and len({each[-1] for each in parts}) == 1 < len(parts):
+        parts = [each[:-1] for each in parts]
+    return [", ".join(each) for each in parts]
+
+
 def _named(axes: Axes, figure: Figure, places: Sequence[str]) -> None:
     """Names below bars: on several lines, or turned where a word is too long for its bar."""
-    names = [figure.names.get(place, place) for place in places]
+    names = apart([figure.names.get(place, place) for place in places])
     room = int(0.88 * INCHES[figure.width] * LETTERS / len(places)) - 1
     if max(len(word) for name in names for word in name.split()) <= room:
         wrapped = ["\n".join(wrap(name, room)) for name in names]

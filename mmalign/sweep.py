@@ -95,9 +95,9 @@ def sweep(
     need("sweep", "pyarrow", *(["matplotlib"] if recipe.figure else []))
     planned, without = at_hand(planned) if planned.skips else (planned, {})
     for why, names in without.items():
-        console.print(
-            Text(f"left out: {', '.join(names)}\n  {why}", style="yellow"), soft_wrap=True
-        )
+        shown = ", ".join(f"'{name}'" for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        console.print(Text(f"left out: {shown}{more}\n  {why}", style="yellow"), soft_wrap=True)
     folder = out / recipe.name / "sweep"
     with locked(folder, "sweep"):
         tasks = planned_tasks(recipe, planned, folder, reuse)

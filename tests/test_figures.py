@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from mmalign.component import build
-from mmalign.drawing import draw
+from mmalign.drawing import apart, draw
 from mmalign.errors import MmalignError
 from mmalign.figure import Figure
 from mmalign.series import matrix, series
@@ -175,3 +175,18 @@ def test_a_cell_of_several_parts_is_a_point_of_each():
     assert set(found) == {"one", "other"}
     assert [point.at for point in found["other"].points] == [0, 1, 2, 3]
     assert [point.at for point in found["one"].points] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["A, use=cub", "B, use=cub"], ["A", "B"]),
+        (["A, k=1, use=cub", "B, k=1, use=cub"], ["A", "B"]),
+        (["A, use=cub", "A, use=sun"], ["A, use=cub", "A, use=sun"]),
+        (["A, use=cub", "B"], ["A, use=cub", "B"]),
+        (["A, use=cub"], ["A, use=cub"]),
+        (["use=cub", "use=cub"], ["use=cub", "use=cub"]),
+    ],
+)
+def test_what_all_bars_have_in_common_is_not_said_below_each(names, shown):
+    assert apart(names) == shown

@@ -390,7 +390,9 @@ def test_cells_without_data_are_left_out_and_named(tmp_path):
     write(tmp_path, ELSEWHERE)
     done = call("run", "mine.toml", *ONE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "left out: both, array=nowhere, latent=2, both, array=nowhere, latent=3" in done.stdout
+    assert (
+        "left out: 'both, array=nowhere, latent=2', 'both, array=nowhere, latent=3'" in done.stdout
+    )
     assert "has no array 'nowhere'" in done.stdout
     with (tmp_path / "runs" / "mine" / "sweep" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
