@@ -26,7 +26,7 @@ from mmalign.plugins import Registry, discover
 from mmalign.recipe import assemble
 from mmalign.types import Scaling, Signature
 
-FORMAT = 1
+FORMAT = 2  # 1 kept nothing of the latents of classes, and is read still
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 OWN = ("format", "recipe", "signature", "unit")  # of config.json, what ``save`` writes itself
 CHANGED = "\n## Classes were changed afterwards\n"

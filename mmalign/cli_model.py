@@ -84,7 +84,7 @@ def add_classes(
     for name, why in found.lacking.items():
         print(f"not described by '{name}': {why}")
     print(
-        f"{to}: {len(found.names)} classes more, {len(grown.known_classes)} in all, described by"
+        f"{to}: {_classes(len(found.names))} more, {len(grown.known_classes)} in all, described by"
         f" {', '.join(found.views)}"
     )
 
@@ -101,9 +101,13 @@ def remove_classes(
     _refuse_existing(to)
     less = load(model).without_classes(classes)
     save_model(less, to)
-    print(f"{to}: {len(set(classes))} classes less, {len(less.known_classes)} in all")
+    print(f"{to}: {_classes(len(set(classes)))} less, {len(less.known_classes)} in all")
 
 
 def _refuse_existing(to: Path) -> None:
     if to.exists():
         raise MmalignError(f"{to} is there already; choose a folder that is not")
+
+
+def _classes(count: int) -> str:
+    return f"{count} class" if count == 1 else f"{count} classes"

@@ -120,9 +120,15 @@ def _refuse_empty(name: str, splits: Splits, protocol: Protocol) -> None:
     if protocol.split == "validation":
         return
     of_unseen = protocol.search == "unseen" or protocol.shots > 0
-    if len(splits.test_unseen) == 0 and (of_unseen or len(splits.test_seen) == 0):
-        instead = "" if protocol.search == "unseen" else "; what is there to be asked?"
-        raise MmalignError(f"data set '{name}': the split 'test_unseen' has no rows{instead}")
+    if len(splits.test_unseen) == 0 and of_unseen:
+        raise MmalignError(
+            f"data set '{name}': the split 'test_unseen' has no rows, which are asked for"
+        )
+    if len(splits.test_unseen) == len(splits.test_seen) == 0:
+        raise MmalignError(
+            f"data set '{name}': nothing is asked; the splits 'test_seen' and 'test_unseen' have no"
+            " rows"
+        )
 
 
 def validation(training: Training, seed: int = 0) -> Problem:

@@ -61,7 +61,7 @@ def without_classes(model: Model, names: Sequence[str]) -> Model:
             raise MmalignError(f"the model knows no class '{name}'; {did_you_mean(name, known)}")
     kept = [index for index in _indices(model) if model.classes[index] not in names]
     if len(kept) < 2:
-        raise MmalignError(f"{len(kept)} classes would be left; a model needs two")
+        raise MmalignError(f"only {len(kept)} would be left; a model needs two classes")
     return _reclassed(model, kept, (), {})
 
 

@@ -185,19 +185,20 @@ NONE = np.empty(0, dtype=np.int64)
 
 
 @pytest.mark.parametrize(
-    ("name", "empty", "changed"),
+    ("said", "empty", "changed"),
     [
-        ("train", ("train",), {}),
-        ("test_unseen", ("test_unseen", "test_seen"), {}),
-        ("test_unseen", ("test_unseen",), {"search": "unseen"}),
-        ("test_unseen", ("test_unseen",), {"shots": 1}),
-        ("test_unseen", ("test_seen",), {"search": "seen"}),
+        ("'train' has no rows", ("train",), {}),
+        ("nothing is asked", ("test_unseen", "test_seen"), {}),
+        ("'test_unseen' has no rows", ("test_unseen",), {"search": "unseen"}),
+        ("'test_unseen' has no rows", ("test_unseen",), {"shots": 1}),
+        ("'test_unseen' has no rows", (), {"search": "seen", "shots": 1}),
+        ("nothing is asked", ("test_seen",), {"search": "seen"}),
     ],
 )
-def test_a_problem_that_trains_on_nothing_or_asks_nothing_is_refused(name, empty, changed):
+def test_a_problem_that_trains_on_nothing_or_asks_nothing_is_refused(said, empty, changed):
     given = source()
     splits = replace(given.splits, **dict.fromkeys(empty, NONE))
-    with pytest.raises(MmalignError, match=f"'{name}' has no rows"):
+    with pytest.raises(MmalignError, match=said):
         asked(given=replace(given, splits=splits), **changed)
 
 

@@ -9,7 +9,6 @@ from helpers import modalities, source
 
 from mmalign import Aligner, MmalignError, Parts, Protocol, Session, Weighted, pose, ramp
 from mmalign.losses import CrossAlignment, Wasserstein
-from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
 from mmalign_aligned_vae.noting import Noted
 from mmalign_aligned_vae.statistics import Moments, restored
@@ -32,7 +31,7 @@ def noted(noise="independent", scale="std", latent=3, **protocol):
     with torch.no_grad():  # an untrained encoder puts every row in nearly the same place
         for parameter in aligner.parameters():
             parameter.mul_(2)
-    return Noted(Drawer(Session(0), noise, scale, aligner, training))
+    return Noted(Session(0), noise, scale, aligner, training)
 
 
 def kept(of):
@@ -48,7 +47,7 @@ def test_moments_are_those_of_the_latents_that_are_drawn(noise, scale):
     moments = kept(of).moments["training", "image"]
     assert moments.classes.tolist() == [0, 1, 2, 3]
     count = 40_000  # each of a class's ten rows 4,000 times
-    z, labels = of.latents.draw(("image",), SEEN, count, "many")
+    z, labels = of.draw(("image",), SEEN, count, "many")
     below = torch.tril_indices(3, 3)
     for place, index in enumerate(SEEN):
         own = z[labels == index].double()
@@ -88,7 +87,7 @@ def test_latents_of_descriptions_are_the_same_bits():
     of = noted()
     statistics = kept(of)
     for classes in (UNSEEN, (5,), (0, 5)):
-        one, labels = of.latents.draw(("attributes",), classes, 6, "again")
+        one, labels = of.draw(("attributes",), classes, 6, "again")
         other, same = statistics.draw(("attributes",), classes, 6, "again")
         assert torch.equal(labels, same)
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)  # encoded in another batch

@@ -15,8 +15,6 @@ def read_class_file(path: Path, texts: Sequence[str] = ("description",)) -> Clas
     """Names, numbers and texts of one file. Raises MmalignError with every mistake in it."""
     problems, path = Problems(), path.expanduser().resolve()
     found = read_classes(path.parent, texts, problems, path.name)
-    if found is not None and found.words is not None:
-        problems.add(path.name, "has a column 'split'; a model has no splits, so take it out")
     if found is None or problems.lines:
         raise MmalignError("\n  ".join([f"{path}: not readable as classes", *problems.lines]))
     return found

@@ -1,10 +1,10 @@
-"""Reads a file of classes: names, attributes, texts, and which split a class belongs to."""
+"""Reads a file of classes: names, attributes and texts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +13,20 @@ from mmalign.classfile.csvfile import Line, Table, read_table
 from mmalign.classfile.problems import Problems, some
 from mmalign.types import Texts, View
 
-FILE = "classes.csv"
-OWN = ("class", "split")  # columns that are neither attribute nor text
-
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes in the order of their first lines, and all that describes them.
-
-    ``words`` are the classes' words of the column "split", by name; None without it.
-    """
+    """The classes in the order of their first lines, and all that describes them."""
 
     names: tuple[str, ...]
     attributes: View | None
     texts: Mapping[str, Texts]
-    words: Mapping[str, tuple[str, str]] | None
-    digest: str
-    said: str = ""
-    notes: tuple[str, ...] = field(default=())
 
 
-def read_classes(
-    root: Path, texts: Sequence[str], problems: Problems, name: str = FILE
-) -> Classes | None:
+def read_classes(root: Path, texts: Sequence[str], problems: Problems, name: str) -> Classes | None:
     """Read and check a file of classes; None where their names cannot be known.
 
-    ``texts`` are the columns of text; all others but "class" and "split" hold numbers.
+    ``texts`` are the columns of text; all others but "class" hold numbers.
     """
     before = len(problems.lines)
     table = read_table(root, name, problems)
@@ -61,31 +49,18 @@ def read_classes(
         for name in texts
         if name in table.columns
     }
-    notes = _check_described(table, lines, attributes, described, problems)
-    words = _words(table, lines, problems) if "split" in table.columns else None
-    dims = f"{attributes.dim} attributes" if attributes is not None else "no attribute"
-    several = [f"{sum(map(len, t.values))} texts '{name}'" for name, t in described.items()]
-    said = ", ".join([f"{len(lines)} classes", dims, *several])
-    return Classes(tuple(lines), attributes, described, words, table.digest, said, notes)
+    return Classes(tuple(lines), attributes, described)
 
 
 def _check_columns(table: Table, texts: Sequence[str], problems: Problems) -> bool:
     """Whether there are classes; a text's column may be repeated, no other one may."""
+    where = f"{table.name}, line 1"
     for name in dict.fromkeys(table.columns):
         if len(table.places(name)) > 1 and name not in texts:
-            problems.add(f"{table.name}, line 1", f"has the column '{name}' twice; keep one")
-    for name in texts:
-        if name in OWN:
-            problems.add("dataset.texts", f"'{name}' is no text; take it out")
-        elif name not in table.columns and tuple(texts) != ("description",):
-            problems.add(
-                f"{table.name}, line 1",
-                f"has no column '{name}', which dataset.texts names; there are"
-                f" {some(table.columns)}",
-            )
+            problems.add(where, f"has the column '{name}' twice; keep one")
     if "class" not in table.columns:
         problems.add(
-            f"{table.name}, line 1",
+            where,
             f"has no column 'class'; there are {some(table.columns)}, and that of the names must"
             " be called so",
         )
@@ -122,7 +97,7 @@ def _attributes(
     table: Table, lines: Mapping[str, Sequence[Line]], texts: Sequence[str], problems: Problems
 ) -> View | None:
     """One row a class; a class whose cells are all empty has no attributes."""
-    columns = [name for name in dict.fromkeys(table.columns) if name not in (*OWN, *texts)]
+    columns = [name for name in dict.fromkeys(table.columns) if name not in ("class", *texts)]
     if not columns:
         return None
     values = np.full((len(lines), len(columns)), np.nan)
@@ -166,8 +141,7 @@ def _fill(
             if number is None:
                 wrong.append(
                     f"{table.where(line, column)}: '{cell}' is no number that an attribute can"
-                    " have; write one such as 0.5, or name the column in dataset.texts where it"
-                    " is text"
+                    " have; write one such as 0.5; text goes into a column 'description'"
                 )
             elif not np.isnan(into[row]) and into[row] != number:
                 wrong.append(
@@ -187,49 +161,3 @@ def _number(cell: str) -> float | None:
         return None
     fits = math.isfinite(number) and abs(number) <= np.finfo(np.float32).max and "_" not in cell
     return number if fits else None
-
-
-def _check_described(
-    table: Table,
-    lines: Mapping[str, Sequence[Line]],
-    attributes: View | None,
-    texts: Mapping[str, Texts],
-    problems: Problems,
-) -> tuple[str, ...]:
-    """Where the file describes classes, each must be described; and notes on what one lacks."""
-    masks = {name: np.array([bool(row) for row in each.values]) for name, each in texts.items()}
-    if attributes is not None:
-        masks["attributes"] = attributes.mask
-    if not masks or len(problems.lines):
-        return () if masks else (f"{table.name} holds names only, no description",)
-    bare = ~np.any(list(masks.values()), axis=0)
-    problems.several([
-        f"{table.where(own[0])}: the class '{name}' has no description; fill in"
-        f" {' or '.join(masks)}"
-        for (name, own), there in zip(lines.items(), bare, strict=True)
-        if there
-    ])  # fmt: skip
-    names = np.array(list(lines))
-    return tuple(
-        f"{table.name}: {int((~mask).sum())} classes have no {kind}: {some(names[~mask].tolist())}"
-        for kind, mask in masks.items()
-        if not mask.all()
-    )
-
-
-def _words(
-    table: Table, lines: Mapping[str, Sequence[Line]], problems: Problems
-) -> dict[str, tuple[str, str]]:
-    """Each class's word of the column "split", and where it stands."""
-    found: dict[str, tuple[str, str]] = {}
-    wrong = []
-    for name, own in lines.items():
-        for line in own:
-            word = table.cell(line, "split")
-            if word and found.setdefault(name, (word, table.where(line, "split")))[0] != word:
-                wrong.append(
-                    f"{table.where(line, 'split')}: '{word}' is another split of the class"
-                    f" '{name}' than in line {own[0].number}; a class has one"
-                )
-    problems.several(wrong)
-    return found

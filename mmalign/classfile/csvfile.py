@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import csv
-import difflib
-import hashlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmalign.classfile.problems import Problems
-from mmalign.errors import MmalignError, did_you_mean
-
-SLIP = 0.75  # how alike two names are of which one is a slip; "name" is none of "sample"
+from mmalign.errors import MmalignError
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,6 @@ class Table:
     name: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
-    digest: str
 
     def places(self, column: str) -> tuple[int, ...]:
         """Where a column of this name stands; several times where it is repeated."""
@@ -103,7 +97,7 @@ def _table(name: str, content: bytes, problems: Problems) -> Table | None:
         problems.add(name, "has no line below the names of its columns")
     if len(problems.lines) > before:
         return None
-    return Table(name, columns, tuple(lines[1:]), hashlib.sha256(content).hexdigest())
+    return Table(name, columns, tuple(lines[1:]))
 
 
 def _lines(name: str, content: bytes) -> list[Line]:
@@ -128,27 +122,3 @@ def _lines(name: str, content: bytes) -> list[Line]:
     except csv.Error as error:
         raise MmalignError(f"{name}, line {before + 1}: no CSV from here on: {error}") from None
     return lines
-
-
-def check_columns(
-    table: Table, needed: Sequence[str], known: Sequence[str], problems: Problems
-) -> tuple[str, ...]:
-    """Columns that are not known, which are not read; what is missing or there twice is wrong.
-
-    A name that is nearly a known one is taken for a slip.
-    """
-    for name in needed:
-        if name not in table.columns:
-            hint = did_you_mean(name, table.columns)
-            problems.add(f"{table.name}, line 1", f"has no column '{name}'; {hint}")
-    for name in known:
-        if len(table.places(name)) > 1:
-            problems.add(f"{table.name}, line 1", f"has the column '{name}' twice; keep one")
-    strange = tuple(name for name in dict.fromkeys(table.columns) if name not in known)
-    for name in strange:
-        absent = [each for each in known if each not in table.columns]
-        near = difflib.get_close_matches(name.lower(), absent, n=1, cutoff=SLIP)
-        if near:
-            said = f"has a column '{name}'; did you mean '{near[0]}'?"
-            problems.add(f"{table.name}, line 1", said)
-    return strange

@@ -28,8 +28,7 @@ class FittedSystem:
     ``alone`` scores where only unseen classes are asked, ``all`` everywhere else; often they
     are the same object. ``features`` are the sample-level modalities, side by side in this
     order. ``known`` are the classes that had training rows. ``numbers`` are what the models
-    knew the classes as, where classes came or went since. ``by_description`` says whether
-    the models score a class that they were not told of.
+    knew the classes as, where classes came or went since; a newcomer's is below 0.
     """
 
     all: Scoring
@@ -41,7 +40,6 @@ class FittedSystem:
     device: str = "cpu"
     chosen: Facts = field(default_factory=dict)
     numbers: tuple[int, ...] | None = None
-    by_description: bool = True
 
     @torch.no_grad()
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -89,7 +87,7 @@ class FittedSystem:
 
         Raises MmalignError for a system that classifies among the classes it was told of.
         """
-        if not self.by_description:
+        if not all(getattr(m, "by_description", True) for m in (self.all, self.alone)):
             raise MmalignError(
                 "the model is a classifier of the classes that it was trained for, and the"
                 " generator behind it is not kept; train it again with the other classes"
@@ -102,15 +100,15 @@ class FittedSystem:
                 mask = added[name].mask
                 part[mask] = added[name].values[mask]
         new = torch.from_numpy(np.concatenate(parts, axis=1)).to(self.descriptions)
-        before = self.numbers or range(len(self.descriptions))
-        first = max(before) + 1
+        before = self.numbers or tuple(range(len(self.descriptions)))
+        least = min(0, *before)
         place = {index: number for number, index in enumerate(kept)}
         return replace(
             self,
             descriptions=torch.cat([self.descriptions[list(kept)], new]),
             known=tuple(place[index] for index in self.known if index in place),
             unseen=signature.unseen,
-            numbers=(*(before[index] for index in kept), *range(first, first + fresh)),
+            numbers=(*(before[index] for index in kept), *range(least - fresh, least)),
         )
 
     @property
@@ -139,15 +137,9 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         numbers = tuple(state["numbers"].tolist()) if "numbers" in state else None
         if numbers is not None and len(set(numbers)) != len(signature.classes):
             raise ValueError("'numbers' are not those of the classes")
+        described, unseen = state["descriptions"], signature.unseen
         fitted = FittedSystem(
-            everything,
-            alone,
-            state["descriptions"],
-            features,
-            known,
-            signature.unseen,
-            numbers=numbers,
-            by_description=system.by_description,
+            everything, alone, described, features, known, unseen, numbers=numbers
         )
         _try(fitted, signature)
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:

@@ -33,7 +33,11 @@ Self = TypeVar("Self", bound="System")
 
 @runtime_checkable
 class Scoring(Protocol):
-    """A trained system: tensors, and how they score."""
+    """A trained system: tensors, and how they score.
+
+    One that scores the classes of its training alone, whatever their descriptions, says
+    ``by_description = False``: it takes no class that comes later.
+    """
 
     def scores(self, x: Float[Tensor, "rows dim"], asked: Asked) -> Float[Tensor, "rows classes"]:
         """Scores over the classes asked; the larger the likelier. Takes float32, gives it."""
@@ -71,8 +75,6 @@ class System:
 
     name: ClassVar[str]
     open: ClassVar[tuple[str, ...]] = ()
-    # Whether a trained one scores any class that is described, one that came later too.
-    by_description: ClassVar[bool] = True
     select: Select = "validation"
     """How open hyper-parameters and the epoch are chosen.
 
@@ -137,8 +139,7 @@ class System:
         """Choose what is open, then train on all rows."""
         from mmalign.systems.selection import fit
 
-        found = fit(self, training, parts, session)
-        return replace(found, by_description=self.by_description)
+        return fit(self, training, parts, session)
 
     def restore(
         self, state: Mapping[str, Tensor], signature: Signature, parts: Parts

@@ -48,11 +48,10 @@ def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) 
     if head.needs_validation or method.stacking:
         head, choice, bias = _tune(method, head, training, parts, session)
     aligner = represent(method, training, parts, session, "representation")
-    latents = Drawer(session, method.noise, method.scale, aligner, training)
+    latents = Noted(session, method.noise, method.scale, aligner, training)
     seen = training.signature.seen
-    noted = Noted(latents)
-    fitted = head.fit(noted, session)
-    device, kept = session.device, noted.statistics()
+    fitted = head.fit(latents, session)
+    device, kept = session.device, latents.statistics()
     return FittedVAE(aligner, fitted, seen, method.fusion, bias, device, choice, head, kept)
 
 

@@ -2,77 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from mmalign import Gaussian, Level
+from mmalign import Gaussian, Indices
 from mmalign_aligned_vae.drawing import Rows
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.statistics import Described, LatentStatistics, Moments, Source
 
 
 @dataclass(frozen=True)
-class Noted:
+class Noted(Drawer):
     """A ``Drawer`` that notes from what a head has drawn."""
 
-    latents: Drawer
     asked: set[Source] = field(default_factory=set)
 
-    @property
-    def seen(self) -> tuple[int, ...]:  # noqa: D102
-        return self.latents.seen
-
-    @property
-    def unseen(self) -> tuple[int, ...]:  # noqa: D102
-        return self.latents.unseen
-
-    @property
-    def dim(self) -> int:  # noqa: D102
-        return self.latents.dim
-
-    @property
-    def levels(self) -> Mapping[str, Level]:  # noqa: D102
-        return self.latents.levels
-
-    @property
-    def shots(self) -> int:  # noqa: D102
-        return self.latents.shots
-
-    def draw(
-        self,
-        modalities: Sequence[str],
-        classes: Sequence[int],
-        count: int,
-        purpose: str,
-        rows: Rows = "training",
-    ) -> tuple[Float[Tensor, "rows latent"], Int[Tensor, " rows"]]:
-        """As ``Drawer.draw``."""
-        self.asked.update((rows, "+".join(self.latents.parts(name))) for name in modalities)
-        return self.latents.draw(modalities, classes, count, purpose, rows)
+    def rows_of(self, parts: tuple[str, ...], classes: Sequence[int], rows: Rows) -> list[Indices]:
+        """As ``Drawer.rows_of``; asked of every source, one that has no class too."""
+        self.asked.add((rows, "+".join(parts)))
+        return super().rows_of(parts, classes, rows)
 
     def statistics(self) -> LatentStatistics:
         """What to keep of the latents that were drawn."""
-        drawer, training = self.latents, self.latents.training
         described: dict[str, Described] = {}
         moments: dict[Source, Moments] = {}
         for rows, group in sorted(self.asked):
             parts = tuple(group.split("+"))
-            if drawer.levels[parts[0]] == "class":
-                described |= {name: describe(drawer, name) for name in parts}
+            if self.levels[parts[0]] == "class":
+                described |= {name: describe(self, name) for name in parts}
             else:
-                moments[rows, group] = measured(drawer, parts, rows)
+                moments[rows, group] = measured(self, parts, rows)
         return LatentStatistics(
-            replace(drawer.session, device="cpu"),
-            drawer.noise,
-            drawer.scale,
-            training.signature,
-            drawer.dim,
-            drawer.shots,
+            replace(self.session, device="cpu"),
+            self.noise,
+            self.scale,
+            self.training.signature,
+            self.dim,
+            self.shots,
             described,
             moments,
         )

@@ -36,7 +36,6 @@ class Generative(System):
     """
 
     open: ClassVar[tuple[str, ...]] = ("n_syn", "lr_cls")
-    by_description: ClassVar[bool] = False  # by classifiers of the classes that it was told of
     epochs: int = Field(default=25, ge=1)
     """Times that training goes through the rows."""
     every: int = Field(default=5, ge=1)

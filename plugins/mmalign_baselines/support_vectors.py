@@ -33,6 +33,7 @@ class SupportVectors:
     NAMES: ClassVar[tuple[str, ...]] = (
         *("vectors", "counts", "weights", "biases", "gamma", "classes"),
     )
+    by_description: ClassVar[bool] = False
     vectors: Float[Tensor, "vectors dim"]
     counts: Int[Tensor, " classes"]
     weights: Float[Tensor, "vectors others"]

@@ -170,6 +170,45 @@ def test_sound_method_passes() -> None:
     assert failing(method()) == {}
 
 
+class Forgetful(Prototypes):
+    """Takes other classes; ``spoilt`` is what it makes of them."""
+
+    spoilt: ClassVar[Any] = staticmethod(lambda points: points)
+
+    def reclassed(self, kept: Any, added: Any, signature: Any, session: Session) -> Prototypes:
+        points = torch.cat([self.points[list(kept)], self.points[:1]])
+        changed = Prototypes(type(self).spoilt(points))
+        changed.state = lambda: {"points": points}  # type: ignore[method-assign]
+        return changed
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        (lambda points: points, None),
+        (lambda points: points + 1, "after its classes were changed"),
+        (lambda points: points * torch.nan, "of changed classes are not finite"),
+    ],
+)
+def test_a_method_that_mistakes_changed_classes_is_caught(
+    spoilt: Any, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type("Spoilt", (Forgetful,), {"spoilt": staticmethod(spoilt)})
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        sound = method()
+        return kind(sound.fit(training, parts, session).points)
+
+    tried = method()
+    monkeypatch.setattr(type(tried), "fit", fit)
+    check = {str(each): each for each in checks(tried)}["lets-classes-come-and-go"]
+    if said is None:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=said):
+        check()
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "said"),
     [
