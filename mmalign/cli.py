@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mmalign import cli_model
+from mmalign import cli_model, cli_recipes
+from mmalign.cli_recipes import Settings
 from mmalign.errors import MmalignError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
+from mmalign.terminal import make_console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,9 +24,6 @@ app = typer.Typer(
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's path, or its shipped name.")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Lay a value over the recipe.")
 ]
 
 
@@ -58,16 +53,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is no error of anyone's
         sys.exit(0)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    # Names and paths are printed as they are: "[new]" is no markup, ":key:" no emoji.
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=100)
-    return console
 
 
 def _processors() -> int:
@@ -100,7 +85,7 @@ def run(
     laid += [f'run.device="{device}"'] if device is not None else []
     from mmalign.recipe import read
 
-    read_recipe, console = read(recipe, registry, laid), _console()
+    read_recipe, console = read(recipe, registry, laid), make_console()
     if read_recipe.sweep is not None:
         from mmalign.cells import expand
         from mmalign.sweep import sweep
@@ -148,7 +133,7 @@ def tune(
     from mmalign.tune import tune as search
 
     need("sweep", "optuna")
-    console, workers = _console(), workers or _processors()
+    console, workers = make_console(), workers or _processors()
     folder = search(space, registry, console, trials, out, reuse, workers, timeout)
     console.print(f"\nbest recipe: {folder / 'best.toml'}", soft_wrap=True)
 
@@ -176,94 +161,12 @@ def table(
     from mmalign.comparison import gathered, paired
     from mmalign.comparison_text import deliver, sentence, written
 
-    lines, console = gathered(what, runs), _console()
+    lines, console = gathered(what, runs), make_console()
     parts = written(lines, form.value, by, console.width)
     said = sentence(paired(lines, *test, metric)) if test is not None else ""
     deliver(parts, console, out)
     if said:  # it belongs into no table
         print(said, file=sys.stderr if form == "csv" and out is None else sys.stdout)
-
-
-@app.command()
-def check(
-    recipes: Annotated[
-        list[str] | None, typer.Argument(metavar="[RECIPE]...", help="All shipped ones by default.")
-    ] = None,
-    settings: Settings = None,
-) -> None:
-    """Check recipes without loading any data; every mistake is shown."""
-    from mmalign.cells import expand
-    from mmalign.plugins import discover
-    from mmalign.recipe import read, shipped
-    from mmalign.space import read_space
-
-    registry, wrong = discover(), 0
-    names = recipes or list(shipped())
-    for name in names:
-        try:
-            checked = read(name, registry, settings or ())
-            if checked.sweep is not None:
-                expand(checked, registry)
-            if checked.tune is not None:
-                read_space(checked, registry)
-            print(f"ok     {name}")
-        except MmalignError as error:
-            wrong += 1
-            print(f"wrong  {error}")
-    if wrong:
-        raise MmalignError(f"{wrong} of {len(names)} recipes cannot run")
-
-
-@app.command()
-def ls(
-    what: Annotated[
-        str | None,
-        typer.Argument(
-            help="A kind (dataset, modality, loss, head, method, backbone), or a component."
-        ),
-    ] = None,
-) -> None:
-    """List recipes and components; with a name, a component's fields."""
-    from mmalign.listing import components, recipes
-    from mmalign.plugins import discover
-    from mmalign.recipe import shipped
-
-    console = _console()
-    if what is None:
-        console.print(recipes(shipped()))
-    console.print(components(discover(), what))
-
-
-@app.command()
-def cp(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name.")],
-    to: Annotated[Path, typer.Argument(help="A file or folder.")] = Path(),
-    force: Annotated[bool, typer.Option(help="Write over a file that is there.")] = False,
-) -> None:
-    """Copy a shipped recipe into the working folder."""
-    from mmalign.errors import did_you_mean
-    from mmalign.recipe import shipped
-
-    known = shipped()
-    if recipe not in known:
-        raise MmalignError(f"no shipped recipe '{recipe}'; {did_you_mean(recipe, known)}")
-    target = to / known[recipe].name if to.is_dir() else to
-    if target.exists() and not force:
-        raise MmalignError(f"{target} is there already; --force writes over it")
-    try:
-        target.write_text(known[recipe].read_text(encoding="utf-8"), encoding="utf-8")
-    except OSError as error:
-        raise MmalignError(f"cannot write {target}: {error.strerror}") from None
-    print(target)
-
-
-@app.command()
-def plugins() -> None:
-    """List plugins: name, version, distribution and state."""
-    from mmalign.listing import plugins as table
-    from mmalign.plugins import discover
-
-    _console().print(table(discover()))
 
 
 @app.command()
@@ -289,7 +192,7 @@ def extract(
     from mmalign.extract import extract as extract_features
     from mmalign.plugins import discover
 
-    console = _console()
+    console = make_console()
     done = extract_features(
         folder, out, chosen(discover(), backbone, settings or ()), console,
         batch=batch, device=device, workers=workers, skip_broken=skip_broken, force=force,
@@ -302,4 +205,5 @@ def extract(
     console.print(said, soft_wrap=True)
 
 
+app.add_typer(cli_recipes.app)
 app.add_typer(cli_model.app)

@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component", "board", "lock", "extras"},
+    {"types", "component", "board", "lock", "extras", "terminal"},
     {"answers", "figure", "grid"},
     {"contracts", "rows", "report", "pictures"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
@@ -33,7 +33,7 @@ LAYERS = (
     {"series", "space"},
     {"drawing", "search"},
     {"sweep", "tune"},
-    {"cli_model"},
+    {"cli_model", "cli_recipes"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -69,6 +69,8 @@ PROGRAM = {
     "classfile",
     "newcomers",
     "cli_model",
+    "cli_recipes",
+    "terminal",
     "answering",
     "place",
     "reporting",
