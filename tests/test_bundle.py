@@ -25,7 +25,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def recipe():
-    return read("quickstart", discover(), SMALL)
+    return read("synthetic", discover(), SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@ def test_what_a_user_can_mend_in_a_sweep(tmp_path, text, said):
 @pytest.mark.parametrize("key", ["sweep", "figure", "tune"])
 def test_what_is_no_table(key):
     with pytest.raises(RecipeError, match=f"{key}: a table was expected"):
-        read("quickstart", REGISTRY, [f"{key}=3"])
+        read("synthetic", REGISTRY, [f"{key}=3"])
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -17,9 +17,9 @@ from mmalign.recipe import shipped
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder in which the installed program ran the quickstart, small, over two seeds."""
+    """A folder in which the installed program ran `synthetic`, small, over two seeds."""
     folder = tmp_path_factory.mktemp("place")
-    done = installed("run", "quickstart", *SMALL, "--seeds", 2, "--reuse", "fits", cwd=folder)
+    done = installed("run", "synthetic", *SMALL, "--seeds", 2, "--reuse", "fits", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (folder / "output.txt").write_text(done.stdout, encoding="utf-8")
@@ -28,7 +28,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(place):
-    return only(place / "runs" / "quickstart")
+    return only(place / "runs" / "synthetic")
 
 
 def test_a_run_leaves_report_metrics_recipe_and_model(finished):
@@ -64,7 +64,7 @@ def test_a_run_without_terminal_speaks_plain_lines(place):
     output = (place / "output.txt").read_text(encoding="utf-8")
     assert "seed 0 (1/2)  representation  epoch 2/2  loss" in output
     assert [sign for sign in output if not sign.isprintable() and sign != "\n"] == []
-    assert "quickstart: H = " in output
+    assert "synthetic: H = " in output
 
 
 def test_the_resolved_recipe_runs_again_to_the_same_numbers(place, finished):
@@ -75,12 +75,11 @@ def test_the_resolved_recipe_runs_again_to_the_same_numbers(place, finished):
 
 
 def test_kept_representations_give_the_same_numbers_without_training(place, finished):
-    arguments = ("run", "quickstart", *SMALL, "--seeds", 2, "--reuse", "fits", "--out", "kept")
+    arguments = ("run", "synthetic", *SMALL, "--seeds", 2, "--reuse", "fits", "--out", "kept")
     done = call(*arguments, cwd=place)
     assert "representation" not in done.stdout
     assert (
-        report_of(only(place / "kept" / "quickstart"))["summary"]
-        == (report_of(finished)["summary"])
+        report_of(only(place / "kept" / "synthetic"))["summary"] == (report_of(finished)["summary"])
     )
 
 
@@ -98,12 +97,12 @@ def test_settings_reach_the_run(tmp_path):
     laid = ["head.epochs=5", "head.epochs_unseen_only=1", "protocol.search=unseen"]
     laid += ["run.seeds=[4, 2]", "loss.cross.weight={ to = 1, end = 1 }"]
     laid = [word for setting in laid for word in ("--set", setting)]
-    done = call("run", "quickstart", *SMALL, *laid, cwd=tmp_path)
-    folder = only(tmp_path / "runs" / "quickstart")
+    done = call("run", "synthetic", *SMALL, *laid, cwd=tmp_path)
+    folder = only(tmp_path / "runs" / "synthetic")
     report = report_of(folder)
     assert report["seeds"] == [4, 2]
     assert set(report["summary"]) == {"T1"}
-    assert "quickstart: T1 = " in done.stdout
+    assert "synthetic: T1 = " in done.stdout
     table = tomllib.loads((folder / "recipe.toml").read_text())
     assert table["head"]["epochs"] == 5
     assert table["loss"]["cross"]["weight"] == {"to": 1.0, "start": 0.0, "end": 1.0}
@@ -111,35 +110,35 @@ def test_settings_reach_the_run(tmp_path):
 
 def test_a_recipe_may_have_any_file_name(tmp_path):
     name = "a [new] one, :key:"
-    (tmp_path / f"{name}.toml").write_text(shipped()["quickstart"].read_text(encoding="utf-8"))
+    (tmp_path / f"{name}.toml").write_text(shipped()["synthetic"].read_text(encoding="utf-8"))
     done = call("run", f"{name}.toml", *SMALL, "--seeds", 1, cwd=tmp_path)
     folder = only(tmp_path / "runs" / name)
     assert done.stdout.splitlines()[-1] == f"report and model: {folder.relative_to(tmp_path)}"
 
 
 def test_a_recipe_is_copied_and_never_over_another(tmp_path):
-    assert call("cp", "quickstart", cwd=tmp_path).stdout.strip() == "quickstart.toml"
-    assert call("check", "quickstart.toml", cwd=tmp_path).returncode == 0
-    (tmp_path / "quickstart.toml").write_text("mine")
-    assert "is there already" in refused("cp", "quickstart", cwd=tmp_path)
-    assert (tmp_path / "quickstart.toml").read_text() == "mine"
-    assert call("cp", "quickstart", "--force", cwd=tmp_path).returncode == 0
-    assert "did you mean 'quickstart'" in refused("cp", "quikstart", cwd=tmp_path)
-    assert "cannot write" in refused("cp", "quickstart", "nowhere/mine.toml", cwd=tmp_path)
+    assert call("cp", "synthetic", cwd=tmp_path).stdout.strip() == "synthetic.toml"
+    assert call("check", "synthetic.toml", cwd=tmp_path).returncode == 0
+    (tmp_path / "synthetic.toml").write_text("mine")
+    assert "is there already" in refused("cp", "synthetic", cwd=tmp_path)
+    assert (tmp_path / "synthetic.toml").read_text() == "mine"
+    assert call("cp", "synthetic", "--force", cwd=tmp_path).returncode == 0
+    assert "did you mean 'synthetic'" in refused("cp", "synthetik", cwd=tmp_path)
+    assert "cannot write" in refused("cp", "synthetic", "nowhere/mine.toml", cwd=tmp_path)
 
 
 def test_check_shows_every_wrong_recipe_and_goes_on(tmp_path):
     assert call("check", cwd=tmp_path).stdout.count("ok ") == len(shipped())
     (tmp_path / "wrong.toml").write_text('[dataset]\nuse = "synthetic"\nsen = 3\n')
-    done = call("check", "wrong.toml", "quickstart", cwd=tmp_path)
+    done = call("check", "wrong.toml", "synthetic", cwd=tmp_path)
     assert done.returncode == 2
     assert "dataset.sen: no such key; did you mean 'seen'?" in done.stdout
-    assert "ok     quickstart" in done.stdout
+    assert "ok     synthetic" in done.stdout
 
 
 def test_ls_and_plugins_list_what_there_is(tmp_path):
     everything = call("ls", cwd=tmp_path).stdout
-    for name in ("quickstart", "cub_gzsl", "aligned-vae", "wasserstein", "softmax", "synthetic"):
+    for name in ("synthetic", "cub_gzsl", "aligned-vae", "wasserstein", "softmax", "synthetic"):
         assert name in everything
     assert "epochs_unseen_only" in call("ls", "softmax", cwd=tmp_path).stdout
     assert "synthetic" not in call("ls", "head", cwd=tmp_path).stdout
@@ -157,17 +156,17 @@ def test_without_the_data_a_run_says_where_what_and_what_runs_now(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "quikstart"), "did you mean 'quickstart'"),
+        (("run", "synthetik"), "did you mean 'synthetic'"),
         (("run", "~no-such-user/mine.toml"), "no recipe"),
         (("run", "long" * 100), "no recipe"),
-        (("run", "quickstart", "--device", "nonsense"), "run.device"),
-        (("run", "quickstart", "--device", "meta"), "run.device"),
-        (("run", "quickstart", "--seeds", "0"), "run.seeds"),
-        (("run", "quickstart", "--set", "head.epohcs=3"), "did you mean 'epochs'"),
-        (("run", "quickstart", "--out", "file/below"), "cannot make"),
-        (("run", "quickstart", "--reuse", "file"), "--reuse: cannot make file"),
-        (("run", "quickstart", *SMALL, "--set", "method.lr=1e30"), "diverged"),
-        (("run", "quickstart", *SMALL, "--set", "modality.image.array=x"), "no array 'x'"),
+        (("run", "synthetic", "--device", "nonsense"), "run.device"),
+        (("run", "synthetic", "--device", "meta"), "run.device"),
+        (("run", "synthetic", "--seeds", "0"), "run.seeds"),
+        (("run", "synthetic", "--set", "head.epohcs=3"), "did you mean 'epochs'"),
+        (("run", "synthetic", "--out", "file/below"), "cannot make"),
+        (("run", "synthetic", "--reuse", "file"), "--reuse: cannot make file"),
+        (("run", "synthetic", *SMALL, "--set", "method.lr=1e30"), "diverged"),
+        (("run", "synthetic", *SMALL, "--set", "modality.image.array=x"), "no array 'x'"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message_and_status_2(tmp_path, arguments, said):
@@ -177,7 +176,7 @@ def test_what_a_user_can_mend_is_one_message_and_status_2(tmp_path, arguments, s
 
 
 def test_a_wrong_call_is_status_2_without_a_traceback(tmp_path):
-    for arguments in (("run",), ("run", "quickstart", "--sed", 1), ("nonsense",)):
+    for arguments in (("run",), ("run", "synthetic", "--sed", 1), ("nonsense",)):
         done = call(*arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "Error: " in done.stderr
@@ -185,7 +184,7 @@ def test_a_wrong_call_is_status_2_without_a_traceback(tmp_path):
 
 def test_an_interrupted_run_stops_without_a_traceback(tmp_path):
     running = subprocess.Popen(
-        [PROGRAM, "run", "quickstart", "--set", "method.epochs=100000"],
+        [PROGRAM, "run", "synthetic", "--set", "method.epochs=100000"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert running.stdout is not None

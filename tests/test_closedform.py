@@ -238,9 +238,9 @@ unseen = 20
 
 @pytest.mark.parametrize("name", ["prototype", "ridge"])
 @pytest.mark.parametrize("shots", [0, 1])
-def test_a_recipe_runs_with_it_with_shots_and_without(name, shots, tmp_path, quickstart):
+def test_a_recipe_runs_with_it_with_shots_and_without(name, shots, tmp_path, synthetic):
     recipe = tmp_path / "closed.toml"
-    recipe.write_text(quickstart + HEAD.format(name))
+    recipe.write_text(synthetic + HEAD.format(name))
     given = [*SMALL[: SMALL.index("head.most_epochs=3") - 1]]  # of another head
     given += ["--set", f"protocol.shots={shots}", "--set", "protocol.draws=2"]
     done = call("run", recipe, *given, cwd=tmp_path)
@@ -248,17 +248,17 @@ def test_a_recipe_runs_with_it_with_shots_and_without(name, shots, tmp_path, qui
     assert "harmonic mean" in done.stdout
 
 
-def test_a_grid_without_numbers_is_refused(tmp_path, quickstart):
+def test_a_grid_without_numbers_is_refused(tmp_path, synthetic):
     recipe = tmp_path / "closed.toml"
-    recipe.write_text(quickstart + HEAD.format("ridge") + "grid = []\n")
+    recipe.write_text(synthetic + HEAD.format("ridge") + "grid = []\n")
     assert "head.grid" in refused("run", recipe, cwd=tmp_path)
 
 
 @pytest.fixture
-def quickstart():
-    """The quickstart without its head."""
+def synthetic():
+    """`synthetic` without its head."""
     from mmalign.recipe import shipped
 
-    text = shipped()["quickstart"].read_text(encoding="utf-8")
+    text = shipped()["synthetic"].read_text(encoding="utf-8")
     before, _, after = text.partition("[head]")
     return before + "[run]" + after.partition("[run]")[2]

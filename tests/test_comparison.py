@@ -63,21 +63,21 @@ seeds = 2
     (folder / "mine.toml").write_text(text)
     done = call("run", "mine.toml", "--workers", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert call("run", "quickstart", *SMALL, "--seeds", 2, cwd=folder).returncode == 0
+    assert call("run", "synthetic", *SMALL, "--seeds", 2, cwd=folder).returncode == 0
     return folder
 
 
 def test_published_stands_next_to_reproduced_and_the_best_is_bold(folder):
-    said = call("table", "mine.toml", "quickstart", "--format", "markdown", cwd=folder).stdout
+    said = call("table", "mine.toml", "synthetic", "--format", "markdown", cwd=folder).stdout
     head, rule, *rows = said.splitlines()
     assert head.startswith("| system | S | U | H | T1 | AUSUC | runs | s/seed | parameters |")
     assert head.endswith("| H publ. | H diff. |")
     assert set(rule) <= set("|-: ")
     names = [row.split("|")[1].strip() for row in rows]
-    assert names == ["ESZSL", "signed", "quickstart"]
+    assert names == ["ESZSL", "signed", "synthetic"]
     with (folder / "runs" / "mine" / "sweep" / "summary.csv").open() as file:
         summary = {row["cell"]: float(row["H_mean"]) for row in csv.DictReader(file)}
-    report = json.loads((only(folder / "runs" / "quickstart") / "report.json").read_text())
+    report = json.loads((only(folder / "runs" / "synthetic") / "report.json").read_text())
     means = [summary["ESZSL"], summary["signed"], report["summary"]["H"]["mean"]]
     column = [row.split("|")[4].strip() for row in rows]
     for place, (cell, mean) in enumerate(zip(column, means, strict=True)):
@@ -101,10 +101,10 @@ def test_csv_is_tidy_and_in_shares(folder):
 
 
 def test_a_folder_of_a_run_or_a_sweep_will_do(folder):
-    run = only(folder / "runs" / "quickstart")
+    run = only(folder / "runs" / "synthetic")
     for place in (folder / "runs" / "mine" / "sweep", folder / "runs" / "mine"):
         assert [each.name for each in gathered([str(place)])] == ["ESZSL", "signed"]
-    assert [each.name for each in gathered([str(run)])] == ["quickstart"]
+    assert [each.name for each in gathered([str(run)])] == ["synthetic"]
     assert gathered([str(run)])[0].runs == ((0, 0), (1, 0))
 
 
@@ -117,7 +117,7 @@ def test_a_table_for_each_value_of_a_key(folder):
 
 
 def test_a_file_takes_the_table_whole(folder):
-    done = call("table", "mine", "quickstart", "--out", "all.txt", cwd=folder)
+    done = call("table", "mine", "synthetic", "--out", "all.txt", cwd=folder)
     assert done.stdout == "all.txt\n"
     text = (folder / "all.txt").read_text()
     assert "parameters" in text

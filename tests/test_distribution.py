@@ -205,5 +205,5 @@ def test_sinkhorn_grows_with_the_square_of_lengths_and_knows_no_place():
 
 def test_sinkhorn_without_its_extra_is_refused_with_the_recipe(tmp_path, monkeypatch):
     monkeypatch.setattr(sinkhorn, "find_spec", lambda name: None)
-    said = refused("run", "quickstart", "--set", "loss.distribution.use=sinkhorn", cwd=tmp_path)
+    said = refused("run", "synthetic", "--set", "loss.distribution.use=sinkhorn", cwd=tmp_path)
     assert "loss.distribution: 'sinkhorn' needs the extra 'ot': pip install 'mmalign[ot]'" in said

@@ -78,8 +78,8 @@ TABLES = [each["text"] for each in BLOCK.finditer(LOSSES_PAGE)]
 @pytest.mark.parametrize("text", TABLES, ids=lambda text: text.split('"')[1])
 def test_tables_of_losses_and_heads_stand_in_a_recipe(text: str) -> None:
     given = tomllib.loads(text)
-    quickstart = tomllib.loads((ROOT / "recipes" / "quickstart.toml").read_text(encoding="utf-8"))
-    recipe = assemble("page", quickstart | given, discover())
+    synthetic = tomllib.loads((ROOT / "recipes" / "synthetic.toml").read_text(encoding="utf-8"))
+    recipe = assemble("page", synthetic | given, discover())
     kind, table = next(iter(given.items()))
     written = table if kind == "head" else table["distribution"]
     made = recipe.parts.head if kind == "head" else recipe.parts.losses["distribution"].loss

@@ -160,10 +160,10 @@ SHOTS = ["--set", "head.use=few-shot", "--set", "protocol.shots=1", "--set", "pr
 
 
 def test_a_run_answers_every_draw_of_each_seed_with_one_representation(tmp_path):
-    done = call("run", "quickstart", *SMALL, *SHOTS, "--seeds", 2, cwd=tmp_path)
+    done = call("run", "synthetic", *SMALL, *SHOTS, "--seeds", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 seeds and 2 draws of the shots" in done.stdout
-    folder = only(tmp_path / "runs" / "quickstart")
+    folder = only(tmp_path / "runs" / "synthetic")
     report = report_of(folder)
     assert [(each["seed"], each["draw"]) for each in report["runs"]] == [
         (0, 0), (0, 1), (1, 0), (1, 1),
@@ -174,9 +174,9 @@ def test_a_run_answers_every_draw_of_each_seed_with_one_representation(tmp_path)
 
 
 def test_a_head_and_a_protocol_that_disagree_about_shots_are_refused(tmp_path):
-    said = refused("run", "quickstart", "--set", "protocol.shots=1", cwd=tmp_path)
+    said = refused("run", "synthetic", "--set", "protocol.shots=1", cwd=tmp_path)
     assert "'softmax' draws nothing from protocol.shots" in said
-    said = refused("run", "quickstart", "--set", "head.use=few-shot", cwd=tmp_path)
+    said = refused("run", "synthetic", "--set", "head.use=few-shot", cwd=tmp_path)
     assert "protocol.shots: missing" in said
 
 
@@ -184,5 +184,5 @@ def test_a_head_and_a_protocol_that_disagree_about_shots_are_refused(tmp_path):
 def test_a_head_that_draws_from_what_is_not_there_is_refused_at_once(field, tmp_path):
     given = ["--set", "head.use=few-shot", "--set", "protocol.shots=1"]
     given += ["--set", f'head.{field}=["attributes + imagf"]']
-    said = refused("run", "quickstart", *given, cwd=tmp_path)
+    said = refused("run", "synthetic", *given, cwd=tmp_path)
     assert f"head.{field}: no modality 'imagf'; did you mean 'image'?" in said

@@ -82,7 +82,7 @@ MIXED = [
 
 
 def test_a_mixed_recipe_runs_even_where_no_seen_class_carries_the_second(tmp_path):
-    done = call("run", "quickstart", *SMALL, *MIXED, "--seeds", 1, cwd=tmp_path)
+    done = call("run", "synthetic", *SMALL, *MIXED, "--seeds", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "0 % of seen and 50 % of unseen classes carry more" in " ".join(done.stdout.split())
 
@@ -93,7 +93,7 @@ def test_a_mixed_recipe_runs_even_where_no_seen_class_carries_the_second(tmp_pat
 )
 def test_a_mix_of_what_is_not_there_is_refused(between, said, tmp_path):
     given = ["--set", f"protocol.mix.between={between}"]
-    assert said in refused("run", "quickstart", *given, cwd=tmp_path)
+    assert said in refused("run", "synthetic", *given, cwd=tmp_path)
 
 
 def test_a_mix_needs_side_information_of_classes():

@@ -18,20 +18,20 @@ ODD = ("comma, inside", 'a "quoted" one', "two\nlines", "[bold]", "ünïcode", "
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a finished run over classes of odd names, in runs/quickstart."""
+    """A folder with a finished run over classes of odd names, in runs/synthetic."""
     folder = tmp_path_factory.mktemp("place")
     kind = mmalign_synthetic.dataset.Synthetic
     with pytest.MonkeyPatch.context() as patch:
         load = kind.load
         patch.setattr(kind, "load", lambda self: replace(load(self), classes=ODD))
-        done = call("run", "quickstart", *SMALL, "--seeds", 1, cwd=folder)
+        done = call("run", "synthetic", *SMALL, "--seeds", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def finished(place):
-    return only(place / "runs" / "quickstart")
+    return only(place / "runs" / "synthetic")
 
 
 def rows(count=3):

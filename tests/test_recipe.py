@@ -104,11 +104,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_folder_or_an_unknown_name_is_no_recipe(tmp_path):
-    for name in (str(tmp_path), "quikstart", "~no-such-user/mine.toml", "long" * 100):
+    for name in (str(tmp_path), "synthetik", "~no-such-user/mine.toml", "long" * 100):
         with pytest.raises(MmalignError, match="no recipe"):
             locate(name)
-    with pytest.raises(MmalignError, match="did you mean 'quickstart'"):
-        locate("quikstart")
+    with pytest.raises(MmalignError, match="did you mean 'synthetic'"):
+        locate("synthetik")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_folder_or_an_unknown_name_is_no_recipe(tmp_path):
     ],
 )
 def test_settings_are_typed_by_the_schema(laid, where, value):
-    table = read("quickstart", REGISTRY, [laid]).table
+    table = read("synthetic", REGISTRY, [laid]).table
     for key in where:
         table = table[key]
     assert table == value
@@ -154,7 +154,7 @@ def test_settings_are_typed_by_the_schema(laid, where, value):
     ],
 )
 def test_wrong_settings_are_named(laid, said):
-    assert any(each.startswith(said) for each in problems("quickstart", laid))
+    assert any(each.startswith(said) for each in problems("synthetic", laid))
 
 
 def test_a_component_is_the_one_of_its_tables_name_unless_use_says_otherwise():
@@ -179,14 +179,14 @@ def test_a_component_is_the_one_of_its_tables_name_unless_use_says_otherwise():
 
 def test_each_missing_table_is_named():
     for key in ("dataset", "modality", "method", "head"):
-        table = dict(read("quickstart", REGISTRY).table)
+        table = dict(read("synthetic", REGISTRY).table)
         del table[key]
         with pytest.raises(RecipeError, match=f"{key}: missing"):
             assemble("mine", table, REGISTRY)
 
 
 def test_alignment_of_one_modality_is_refused():
-    table = deepcopy(dict(read("quickstart", REGISTRY).table))
+    table = deepcopy(dict(read("synthetic", REGISTRY).table))
     del table["modality"]["attributes"]
     with pytest.raises(RecipeError, match="alignment needs two modalities"):
         assemble("mine", table, REGISTRY)

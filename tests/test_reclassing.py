@@ -24,9 +24,9 @@ def finished(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
     found = []
     for more in (GROWN, []):
-        done = call("run", "quickstart", *SMALL, *more, "--set", "run.seeds=1", cwd=place)
+        done = call("run", "synthetic", *SMALL, *more, "--set", "run.seeds=1", cwd=place)
         assert done.returncode == 0, done.stderr
-        (run,) = set((place / "runs" / "quickstart").iterdir()) - set(found)
+        (run,) = set((place / "runs" / "synthetic").iterdir()) - set(found)
         found.append(run)
     return found
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_not_there_and_a_folder_that_is(place):
 
 def test_a_system_takes_any_class_that_is_described(tmp_path):
     """Nothing is fitted again: the same scores for the others, bit for bit."""
-    done = call("cp", "quickstart", "mine.toml", cwd=tmp_path)
+    done = call("cp", "synthetic", "mine.toml", cwd=tmp_path)
     text = (tmp_path / "mine.toml").read_text()
     kept = text[: text.index("[method]")] + '[method]\nuse = "eszsl"\n'
     (tmp_path / "mine.toml").write_text(kept, encoding="utf-8")
@@ -194,7 +194,7 @@ def test_a_number_that_was_a_class_of_training_is_no_newcomer_s():
 
 def grown_of(tmp_path, text, csv):
     """A small model by a recipe of this class-level modality, and the newcomers of a file."""
-    call("cp", "quickstart", "mine.toml", cwd=tmp_path)
+    call("cp", "synthetic", "mine.toml", cwd=tmp_path)
     recipe = (tmp_path / "mine.toml").read_text()
     cut = recipe.index("[modality.attributes]")
     recipe = recipe[:cut] + text + recipe[recipe.index("[method]") :]
@@ -252,7 +252,7 @@ def test_the_bundle_keeps_the_head_that_was_chosen(place):
 
 def test_a_classifier_of_made_up_features_cannot_change_its_classes(tmp_path):
     laid = ["--set", "sweep.seeds=1", "--set", "sweep.models=true", "--workers", 1]
-    call("cp", "quickstart_table", "mine.toml", cwd=tmp_path)
+    call("cp", "synthetic_table", "mine.toml", cwd=tmp_path)
     text = (tmp_path / "mine.toml").read_text()
     start = text.index("[sweep.cells.CMT]")
     cell = text.index("[sweep.cells.CVAE]")

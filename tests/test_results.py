@@ -21,7 +21,7 @@ RUNS = {"H": [0.1, 0.30000000000000004], "T1": [0.5, 0.7]}
 @pytest.fixture
 def sweep():
     laid = ['sweep={ "head.epochs" = ["validation", 3] }', "report.target.H=25.0"]
-    recipe = read("quickstart", REGISTRY, laid)
+    recipe = read("synthetic", REGISTRY, laid)
     return expand(recipe, REGISTRY)
 
 

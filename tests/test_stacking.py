@@ -82,10 +82,10 @@ def test_a_stacked_model_comes_back_with_its_bias():
 
 def test_a_report_lists_stacked_results_in_rows_of_their_own(tmp_path):
     given = [*SMALL, "--set", "method.stacking=true", "--seeds", 2]
-    done = call("run", "quickstart", *given, cwd=tmp_path)
+    done = call("run", "synthetic", *given, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("with calibrated stacking") == 3
-    folder = only(tmp_path / "runs" / "quickstart")
+    folder = only(tmp_path / "runs" / "synthetic")
     report = report_of(folder)
     assert set(report["variants"]["calibrated stacking"]) >= {"S", "U", "H"}
     assert len(report["variants"]["calibrated stacking"]["H"]["runs"]) == 2

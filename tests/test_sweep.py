@@ -330,7 +330,7 @@ def test_a_model_is_kept_where_the_sweep_asks_for_it(tmp_path):
 
 
 def test_workers_are_for_sweeps(tmp_path):
-    said = refused("run", "quickstart", *SMALL, "--workers", 2, cwd=tmp_path)
+    said = refused("run", "synthetic", *SMALL, "--workers", 2, cwd=tmp_path)
     assert "only a [sweep] has workers" in said
 
 
@@ -354,9 +354,9 @@ def test_a_report_that_is_damaged_is_named(tmp_path):
 
 def test_the_shipped_sweep_runs(tmp_path):
     laid = [*SMALL, *ONE, "--seeds", 1, "--set", "sweep.method={ latent = [2] }"]
-    done = call("run", "quickstart_sweep", *laid, cwd=tmp_path)
+    done = call("run", "synthetic_sweep", *laid, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    names = {path.name for path in sweep_of(tmp_path, "quickstart_sweep").iterdir()}
+    names = {path.name for path in sweep_of(tmp_path, "synthetic_sweep").iterdir()}
     assert {"results.csv", "results.parquet", "summary.csv", "figure.svg", "figure.png"} <= names
 
 

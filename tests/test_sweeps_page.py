@@ -20,7 +20,7 @@ COMMANDS = re.findall(r"^mmalign (.*)$", PAGE, re.M)
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_table_of_the_page_is_sound(tmp_path, number):
-    base = shipped()["quickstart"].read_text(encoding="utf-8")
+    base = shipped()["synthetic"].read_text(encoding="utf-8")
     (tmp_path / "mine.toml").write_text(base + BLOCKS[number], encoding="utf-8")
     registry = discover()
     recipe = read(str(tmp_path / "mine.toml"), registry)

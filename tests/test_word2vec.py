@@ -197,7 +197,7 @@ def test_a_recipe_is_read_strictly():
 
 def test_a_run_reports_the_words_without_a_vector_and_the_file(tmp_path):
     glove(tmp_path / "v.txt", {"seen": [1, 2], "red": [3, 4]})
-    recipe = shipped()["quickstart"].read_text(encoding="utf-8")
+    recipe = shipped()["synthetic"].read_text(encoding="utf-8")
     words = '[modality.words]\nuse = "word2vec"\nfile = "v.txt"\naliases = { unseen = "red hue" }\n'
     (tmp_path / "words.toml").write_text(f"{recipe}\n{words}")
     done = call("run", "words.toml", *SMALL, "--seeds", 1, cwd=tmp_path)
