@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmalign.align import sample as sample
     from mmalign.bundle import load as load
     from mmalign.bundle import save_model as save_model
+    from mmalign.calibration import fit_temperature as fit_temperature
     from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "bundle": ("load", "save_model"),
+    "calibration": ("fit_temperature",),
     "contracts": (
         *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),

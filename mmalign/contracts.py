@@ -228,7 +228,9 @@ class Fitted(Protocol):
     It may have ``variants``, other ways of scoring by name, such as calibrated stacking:
     objects with ``scores``, whose results a report lists in rows of their own. It may have
     ``chosen_head``, the recipe's head with its choices made, which a model then keeps in its
-    place.
+    place. It may have ``temperature``, what scores over all its classes are divided by before
+    a softmax makes probabilities of them (``fit_temperature``, on the validation protocol);
+    None where it fitted nothing that could tell.
     """
 
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:

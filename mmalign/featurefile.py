@@ -34,6 +34,16 @@ class FeatureFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
+    @property
+    def backbone(self) -> Mapping[str, Any] | None:
+        """The backbone's table, ``use`` and its fields, where the file tells it."""
+        try:
+            table = json.loads(self.metadata.get("backbone", "null"))
+        except (ValueError, RecursionError):
+            return None
+        named = isinstance(table, dict) and isinstance(table.get("use"), str)
+        return table if named else None
+
     def rows_of(self, samples: Sequence[str]) -> Indices:
         """The row of each sample, by name; -1 for a sample that has none.
 

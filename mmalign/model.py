@@ -89,6 +89,37 @@ class Model:
             for row, best in zip(scores, order, strict=True)
         ]
 
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by to make probabilities; None where nothing told it."""
+        return getattr(self.fitted, "temperature", None)
+
+    def probabilities(
+        self, features: Floats | Mapping[str, Floats], classes: Sequence[str] | None = None
+    ) -> Floats:
+        """Calibrated probabilities of raw feature rows over classes, (rows, classes).
+
+        ``softmax(scores / temperature)`` over all classes that the model knows; over some
+        classes, given that it is one of these. Raises MmalignError as ``scores`` does, and for
+        a model whose temperature is not known.
+        """
+        from mmalign.calibration import probabilities
+
+        if self.temperature is None:
+            raise MmalignError(
+                "the model's scores are not calibrated, since nothing of it was chosen on the"
+                " validation protocol; train it with a head whose epochs are, or use the scores"
+            )
+        names = self.known_classes
+        found = probabilities(self.scores(features), self.temperature)
+        if classes is None:
+            return found
+        self._indices(classes)
+        asked = found[:, [names.index(name) for name in classes]].astype(np.float64)
+        total = np.maximum(asked.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        some: Floats = (asked / total).astype(np.float32)
+        return some
+
     def with_classes(
         self, names: Sequence[str], descriptions: Mapping[str, Floats | View]
     ) -> Model:

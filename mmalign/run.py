@@ -112,7 +112,7 @@ def write(folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted
     text = json.dumps(summary.as_json(report), indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     write_confusion(folder / "confusion.csv", report)
-    keys = ("versions", "data", "plugins", "reading")
+    keys = ("versions", "data", "plugins", "reading", "backbones")
     about: dict[str, Any] = {key: report.context[key] for key in keys}
     bundle.save(
         folder / "model",

@@ -18,7 +18,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component", "board", "lock", "extras", "terminal"},
-    {"answers", "figure", "grid"},
+    {"answers", "figure", "grid", "calibration"},
     {"contracts", "rows", "report", "pictures"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
@@ -50,6 +50,7 @@ LEARNING = {
     "train",
     "report",
     "answers",
+    "calibration",
     "sources",
     "linear",
     "linearfit",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmalign.systems.system import Scoring, System
 
 CHUNK = 4096  # rows scored at a time
+OWN = ("descriptions", "known", "numbers", "temperature")  # tensors of no model
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class FittedSystem:
     are the same object. ``features`` are the sample-level modalities, side by side in this
     order. ``known`` are the classes that had training rows. ``numbers`` are what the models
     knew the classes as, where classes came or went since; a newcomer's is below 0.
+    ``temperature`` makes probabilities of the scores of ``all``.
     """
 
     all: Scoring
@@ -40,6 +42,7 @@ class FittedSystem:
     device: str = "cpu"
     chosen: Facts = field(default_factory=dict)
     numbers: tuple[int, ...] | None = None
+    temperature: float | None = None
 
     @torch.no_grad()
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -73,6 +76,8 @@ class FittedSystem:
         tensors |= {"descriptions": self.descriptions, "known": torch.tensor(self.known)}
         if self.numbers is not None:
             tensors["numbers"] = torch.tensor(self.numbers)
+        if self.temperature is not None:
+            tensors["temperature"] = torch.tensor(self.temperature, dtype=torch.float64)
         # Copies: the two models may share a tensor, and a file may not.
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -126,7 +131,7 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         part, dot, inner = name.partition(".")
         if dot and part in parts:
             parts[part][inner] = tensor
-        elif name not in ("descriptions", "known", "numbers"):
+        elif name not in OWN:
             raise MmalignError(f"the model holds a surplus tensor '{name}'")
     try:
         everything = system.model(parts["all"])
@@ -137,9 +142,16 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         numbers = tuple(state["numbers"].tolist()) if "numbers" in state else None
         if numbers is not None and len(set(numbers)) != len(signature.classes):
             raise ValueError("'numbers' are not those of the classes")
-        described, unseen = state["descriptions"], signature.unseen
+        temperature = state["temperature"].item() if "temperature" in state else None
         fitted = FittedSystem(
-            everything, alone, described, features, known, unseen, numbers=numbers
+            everything,
+            alone,
+            state["descriptions"],
+            features,
+            known,
+            signature.unseen,
+            numbers=numbers,
+            temperature=temperature,
         )
         _try(fitted, signature)
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:

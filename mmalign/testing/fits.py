@@ -83,10 +83,17 @@ def is_its_tensors(trial: Trial) -> None:
         "state() must give tensors by name and nothing else; settings belong into fields",
     )
     back = load(save({name: tensor.contiguous() for name, tensor in state.items()}))
+    restored = trial.restore(back)
     trial.require(
-        np.array_equal(everything(trial, trial.restore(back)), everything(trial, trial.fitted)),
+        np.array_equal(everything(trial, restored), everything(trial, trial.fitted)),
         "restored from its tensors it gives other scores; state() must hold all that is learnt,"
         " and restore() take nothing from elsewhere",
+    )
+    warm, again = (getattr(each, "temperature", None) for each in (trial.fitted, restored))
+    trial.require(
+        warm == again and (warm is None or 0 < warm < float("inf")),
+        f"has the temperature {warm}, and {again} when restored from its tensors; it is a positive"
+        " number that state() holds, or None",
     )
 
 

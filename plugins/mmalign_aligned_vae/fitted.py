@@ -34,8 +34,9 @@ class FittedVAE:
     """A trained aligner with a head on its latents.
 
     ``bias`` is what calibrated stacking takes off the scores of the ``seen`` classes; None
-    where it was not asked for. ``chosen_head`` has made all its choices, and ``statistics``
-    are what it can be fitted to again.
+    where it was not asked for. ``temperature`` makes probabilities of the scores; None where
+    nothing was chosen on the validation protocol, which tells it. ``chosen_head`` has made
+    all its choices, and ``statistics`` are what it can be fitted to again.
     """
 
     aligner: Aligner
@@ -43,6 +44,7 @@ class FittedVAE:
     seen: tuple[int, ...]
     fusion: Fusion = "product"
     bias: float | None = None
+    temperature: float | None = None
     device: str = "cpu"
     choice: Facts = field(default_factory=dict)
     chosen_head: Head | None = None
@@ -65,6 +67,8 @@ class FittedVAE:
         tensors = {f"aligner.{k}": v.cpu() for k, v in self.aligner.state_dict().items()}
         if self.bias is not None:
             tensors["stacking.bias"] = torch.tensor(self.bias, dtype=torch.float64)
+        if self.temperature is not None:
+            tensors["temperature"] = torch.tensor(self.temperature, dtype=torch.float64)
         if self.statistics is not None:
             tensors |= {f"statistics.{k}": v for k, v in self.statistics.state().items()}
         return tensors | {f"head.{k}": v.cpu() for k, v in self.head.state().items()}
