@@ -125,7 +125,7 @@ def read_features(path: Path) -> FeatureFile:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
     features = _checked(path, tensors)
-    names = _names(path, metadata, len(features))
+    names = named_rows(path, metadata, len(features))
     stamps = tensors.get("stamps")
     if stamps is None or stamps.shape != (len(features), 2) or stamps.dtype != np.int64:
         stamps = np.zeros((0, 2), np.int64)
@@ -149,7 +149,8 @@ def _checked(path: Path, tensors: Mapping[str, np.ndarray]) -> Floats:
     return values
 
 
-def _names(path: Path, metadata: Mapping[str, str], rows: int) -> tuple[str, ...]:
+def named_rows(path: Path, metadata: Mapping[str, str], rows: int) -> tuple[str, ...]:
+    """The rows' names, from a file's metadata. Raises MmalignError where they are no such."""
     try:
         names = json.loads(metadata.get("names", "null"))
     except (ValueError, RecursionError):
