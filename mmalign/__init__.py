@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mmalign.contracts import FittedHead as FittedHead
     from mmalign.contracts import Head as Head
     from mmalign.contracts import Latents as Latents
+    from mmalign.contracts import LatentSpace as LatentSpace
     from mmalign.contracts import Loss as Loss
     from mmalign.contracts import Method as Method
     from mmalign.contracts import Modality as Modality
@@ -109,6 +110,7 @@ _HOMES = {
     "contracts": (
         *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
+        "LatentSpace",
         *(
             "Modality",
             "Parts",

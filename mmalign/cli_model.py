@@ -18,7 +18,7 @@ NewFolder = Annotated[Path, typer.Argument(help="A folder that is not there yet.
 
 
 class Form(StrEnum):
-    """How predictions are written."""
+    """How answers are written."""
 
     table = "table"
     csv = "csv"
@@ -65,14 +65,14 @@ def predict(
     """Write the likeliest classes of each row, with scores and calibrated probabilities."""
     from mmalign.bundle import load
     from mmalign.inputs import parts_of
-    from mmalign.predictions import best_of, form_of, write_predictions
+    from mmalign.predictions import best_of, form_of, write_answers
     from mmalign.rows import named_files
 
     loaded = load(model)
     if loaded.temperature is None:
         print("no probabilities: the model's scores are not calibrated", file=sys.stderr)
     best = best_of(loaded, parts_of(named_files(features, modality), loaded, device), top)
-    write_predictions(best, form.value if form else form_of(out, sys.stdout.isatty()), out)
+    write_answers(best, form.value if form else form_of(out, sys.stdout.isatty()), out)
 
 
 @app.command("add-classes")

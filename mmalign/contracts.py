@@ -271,6 +271,22 @@ class Reclassable(Fitted, Protocol):
 
 
 @runtime_checkable
+class LatentSpace(Fitted, Protocol):
+    """A fitted thing that puts every modality into one space, and brings it back out.
+
+    A method whose fits are such says ``latent_space = True``, a class variable.
+    """
+
+    def embed(self, views: Mapping[str, View]) -> Floats:
+        """Latents of rows, (rows, latent), from scaled views of one or several modalities."""
+        ...
+
+    def decode(self, z: Floats, modality: str) -> Floats:
+        """A modality's numbers from latents, (rows, dim), scaled as the model scales them."""
+        ...
+
+
+@runtime_checkable
 class Variant(Protocol):
     """Another way in which a fitted thing scores."""
 

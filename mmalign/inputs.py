@@ -1,10 +1,13 @@
-"""What a user hands in to ask a model about: files of numbers, or pictures."""
+"""What a user hands in to ask a model about: files of numbers, pictures, or descriptions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mmalign.errors import MmalignError
 from mmalign.extract.streaming import BATCH, is_pictures, stream
@@ -22,8 +25,15 @@ def parts_of(files: Mapping[Any, Path], model: Model, device: str = "cpu") -> It
     """Rows of the same things by modality, as many at a time as fit; see ``read_parts``.
 
     A picture or a folder of them goes through the backbone that the model names for its
-    modality. Raises MmalignError for what cannot be read, and where a model names none.
+    modality; a CSV file holds descriptions, as for ``add-classes``. Raises MmalignError for
+    what cannot be read, and where a model names no backbone.
     """
+    described = [path for path in files.values() if path.suffix.lower() == ".csv"]
+    if described:
+        if len(files) > 1:
+            raise MmalignError(f"{described[0]}: descriptions stand alone; leave out other files")
+        yield _described(described[0], model)
+        return
     pictured = {name: path for name, path in files.items() if is_pictures(path)}
     size = max(1, min(ROWS, SCORES // max(1, len(model.known_classes))))
     size = BATCH if pictured else size
@@ -34,17 +44,26 @@ def parts_of(files: Mapping[Any, Path], model: Model, device: str = "cpu") -> It
         else:
             read[name] = read_parts(path, size, lacking=len(files) > 1)
     for parts in alongside(read):
-        yield Asked(parts)
-
-
-class Asked:
-    """Some rows to ask about: their names, and their numbers as a model takes them."""
-
-    def __init__(self, parts: Mapping[Any, Part]) -> None:
-        self.names = next((part.names for part in parts.values() if part.names), ())
+        named = next((part.names for part in parts.values() if part.names), ())
         values = {name: part.values for name, part in parts.items()}
-        self.features: Floats | Mapping[str, Floats] = values.get(None, values)
-        self.count = len(next(iter(values.values())))
+        yield Asked(named, values.get(None, values))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some rows to ask about: their names, if any, and their numbers as a model takes them."""
+
+    names: tuple[str, ...]
+    features: Floats | Mapping[str, Floats]
+
+
+def _described(path: Path, model: Model) -> Asked:
+    """Descriptions by modality; what does not describe a row is NaN there."""
+    from mmalign.newcomers import read_newcomers
+
+    found = read_newcomers(path, model)
+    rows = {n: np.where(v.mask[:, None], v.values, np.nan) for n, v in found.views.items()}
+    return Asked(found.names, rows)
 
 
 def backbone_of(model: Model, modality: str | None, path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmalign.contracts import Fitted, Modality
+from mmalign.contracts import Fitted, LatentSpace, Modality
 from mmalign.errors import MmalignError
 from mmalign.types import Floats, Scaling, Signature, View
 
@@ -53,21 +53,7 @@ class Model:
         for an unknown class or modality, for rows of another width than the model was
         trained on, and for a row that lacks every modality.
         """
-        given, views = self._by_modality(features), {}
-        for name, values in given.items():
-            try:
-                values = np.ascontiguousarray(values, dtype=np.float32)
-                mask = np.ones(len(values), dtype=np.bool_)
-                if len(given) > 1 and values.ndim == 2:
-                    mask &= ~np.isnan(values).all(axis=1)
-                views[name] = self.scalings[name](View(values, "sample", mask))
-            except (MmalignError, ValueError, TypeError) as error:
-                raise MmalignError(f"modality '{name}': {error}") from None
-        counts = {name: len(view) for name, view in views.items()}
-        if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
-            raise MmalignError(f"every modality must have the same rows; got {said}")
-        return self.fitted.scores(views, self._indices(classes))
+        return self.fitted.scores(self._views(features), self._indices(classes))
 
     def predict(
         self,
@@ -120,6 +106,25 @@ class Model:
         some: Floats = (asked / total).astype(np.float32)
         return some
 
+    def embed(self, features: Floats | Mapping[str, Floats]) -> Floats:
+        """Latents of raw rows of any modality, or of several fused, (rows, latent).
+
+        Raises MmalignError as ``scores`` does, and for a method without a latent space.
+        """
+        return self._space().embed(self._views(features))
+
+    def translate(self, features: Floats | Mapping[str, Floats], to: str) -> Floats:
+        """Another modality's numbers, decoded from the latents of these rows, (rows, dim).
+
+        They are unscaled, like those of training; where the modality's scaler is "unit" they
+        keep their direction only. Raises MmalignError as ``embed`` does, and for a modality
+        that the model has not.
+        """
+        if to not in self.signature.levels:
+            known = ", ".join(self.signature.levels)
+            raise MmalignError(f"the model has no modality '{to}'; it has {known}")
+        return self.scalings[to].undone(self._space().decode(self.embed(features), to))
+
     def with_classes(
         self, names: Sequence[str], descriptions: Mapping[str, Floats | View]
     ) -> Model:
@@ -138,6 +143,30 @@ class Model:
         from mmalign.reclassing import without_classes
 
         return without_classes(self, names)
+
+    def _space(self) -> LatentSpace:
+        if not isinstance(self.fitted, LatentSpace):
+            method = self.config["recipe"]["method"]["use"]
+            raise MmalignError(f"a model of the method '{method}' has no latent space")
+        return self.fitted
+
+    def _views(self, features: Floats | Mapping[str, Floats]) -> dict[str, View]:
+        """Scaled views of raw rows. Raises MmalignError for what are no such rows."""
+        given, views = self._by_modality(features), {}
+        for name, values in given.items():
+            try:
+                values = np.ascontiguousarray(values, dtype=np.float32)
+                mask = np.ones(len(values), dtype=np.bool_)
+                if len(given) > 1 and values.ndim == 2:
+                    mask &= ~np.isnan(values).all(axis=1)
+                views[name] = self.scalings[name](View(values, "sample", mask))
+            except (MmalignError, ValueError, TypeError) as error:
+                raise MmalignError(f"modality '{name}': {error}") from None
+        counts = {name: len(view) for name, view in views.items()}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+            raise MmalignError(f"every modality must have the same rows; got {said}")
+        return views
 
     def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
         if not isinstance(features, Mapping):

@@ -22,17 +22,34 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Form: TypeAlias = Literal["table", "csv", "jsonl"]
-FIELDS = ("row", "name", "rank", "class", "score", "probability")
 TABLE = 1000  # rows of a table
 
 
 @dataclass(frozen=True)
+class Titles:
+    """What the columns of an answer are called; no ``chance``, no probabilities."""
+
+    found: str = "class"
+    score: str = "score"
+    chance: str = "probability"
+
+    @property
+    def columns(self) -> list[str]:
+        """Those of a CSV file."""
+        chance = [self.chance] if self.chance else []
+        return ["row", "name", "rank", self.found, self.score, *chance]
+
+
+CLASSES = Titles()
+
+
+@dataclass(frozen=True)
 class Best:
-    """The likeliest classes of a row, best first; a probability is None where none is known."""
+    """What answers a row, best first; a probability is None where none is known."""
 
     row: int
     name: str
-    classes: tuple[tuple[str, float, float | None], ...]
+    found: tuple[tuple[str, float, float | None], ...]
 
 
 def best_of(model: Model, asked: Iterable[Asked], top: int) -> Iterator[Best]:
@@ -61,15 +78,17 @@ def form_of(path: Path | None, terminal: bool) -> Form:
     return "table" if terminal else "csv"
 
 
-def write_predictions(best: Iterable[Best], form: Form, path: Path | None) -> None:
+def write_answers(
+    best: Iterable[Best], form: Form, path: Path | None, titles: Titles = CLASSES
+) -> None:
     """Write each row as it comes, to a file that is there whole or not at all, or to stdout."""
-    writers: Mapping[Form, Callable[[Iterable[Best], TextIO], None]] = {
+    writers: Mapping[Form, Callable[[Iterable[Best], TextIO, Titles], None]] = {
         "table": _as_table,
         "csv": _as_csv,
         "jsonl": _as_jsonl,
     }
     with written(path) as out:
-        writers[form](best, out)
+        writers[form](best, out, titles)
 
 
 @contextmanager
@@ -93,52 +112,57 @@ def written(path: Path | None) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def _as_csv(best: Iterable[Best], out: TextIO) -> None:
+def _as_csv(best: Iterable[Best], out: TextIO, titles: Titles) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FIELDS)
+    writer.writerow(titles.columns)
     for each in best:
-        for rank, (name, score, chance) in enumerate(each.classes, start=1):
-            likely = "" if chance is None else f"{chance:.4g}"
-            writer.writerow([each.row, each.name, rank, name, f"{score:.6g}", likely])
+        for rank, (name, score, chance) in enumerate(each.found, start=1):
+            likely = [] if not titles.chance else ["" if chance is None else f"{chance:.4g}"]
+            writer.writerow([each.row, each.name, rank, name, f"{score:.6g}", *likely])
 
 
-def _as_jsonl(best: Iterable[Best], out: TextIO) -> None:
+def _as_jsonl(best: Iterable[Best], out: TextIO, titles: Titles) -> None:
     for each in best:
-        classes = [
-            {"class": name, "score": score, **({} if chance is None else {"probability": chance})}
-            for name, score, chance in each.classes
+        found = [
+            {
+                titles.found: name,
+                titles.score: score,
+                **({} if chance is None else {titles.chance: chance}),
+            }
+            for name, score, chance in each.found
         ]
         named = {"name": each.name} if each.name else {}
-        line = json.dumps({"row": each.row, **named, "best": classes}, ensure_ascii=False)
+        line = json.dumps({"row": each.row, **named, "best": found}, ensure_ascii=False)
         out.write(line + "\n")
 
 
-def _as_table(best: Iterable[Best], out: TextIO) -> None:
+def _as_table(best: Iterable[Best], out: TextIO, titles: Titles) -> None:
     """One table, or several of so many rows that each fits in memory."""
     from mmalign.terminal import make_console
 
     console, rows = make_console(), iter(best)
     console.file = out
     while some := list(islice(rows, TABLE)):
-        console.print(_table(some))
+        console.print(_table(some, titles))
 
 
-def _table(best: Iterable[Best]) -> Table:
-    """A line a class; the row's name stands in its first."""
+def _table(best: Iterable[Best], titles: Titles) -> Table:
+    """A line an answer; the row's name stands in its first."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title, side in (("row", "left"), ("class", "left"), ("score", "right"), ("%", "right")):
-        table.add_column(title, justify="right" if side == "right" else "left")
+    table.add_column("row")
+    table.add_column(titles.found)
+    table.add_column(titles.score, justify="right")
+    table.add_column("%", justify="right")
     calibrated = False
     for each in best:
-        for rank, (name, score, chance) in enumerate(each.classes):
+        for rank, (name, score, chance) in enumerate(each.found):
             shown = (each.name or str(each.row)) if rank == 0 else ""
             calibrated |= chance is not None
             cells = [f"{score:.3f}", "" if chance is None else f"{100 * chance:.1f}"]
-            style = "bold" if rank == 0 else ""
-            table.add_row(Text(shown), Text(name, style=style), *cells)
+            table.add_row(Text(shown), Text(name, style="" if rank else "bold"), *cells)
     if not calibrated:
         table.columns.pop()
     return table

@@ -54,6 +54,8 @@ class ReportSettings:
     """Published numbers."""
     targets: dict[str, Target] = Field(default_factory=dict)
     """The same by data set, which goes before ``target``."""
+    retrieval: bool = False
+    """Search rows by their class's description and back: recall at 1, 5 and 10, mean rank."""
 
 
 @component
@@ -149,6 +151,10 @@ class Reader:
         parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
         if not self.problems and method is not None:
             self.problems += [*method.check(parts), *disagreements(parts, protocol)]
+            if report.retrieval and not getattr(method, "latent_space", False):
+                self.problems.append(
+                    f"report.retrieval: the method '{method.name}' has no latent space to search"
+                )
         if self.problems:
             return None
         return Recipe(

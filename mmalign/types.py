@@ -267,6 +267,14 @@ class Scaling:
         values[~view.mask] = 0
         return View(values, view.level, view.mask)
 
+    def undone(self, values: Floats) -> Floats:
+        """The unscaled numbers of scaled ones, (rows, dim).
+
+        What ``unit`` took, a row's length, is lost: such rows come back at length 1.
+        """
+        unscaled: Floats = values / self.factor + self.offset
+        return unscaled
+
 
 @dataclass(frozen=True)
 class Problem:

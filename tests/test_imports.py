@@ -18,12 +18,12 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"types", "component", "board", "lock", "extras", "terminal"},
-    {"answers", "figure", "grid", "calibration"},
+    {"answers", "figure", "grid", "calibration", "retrieval"},
     {"contracts", "report", "pictures"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "rows"},
-    {"train", "tables", "listing", "systems"},
+    {"train", "tables", "searching", "latentfiles", "listing", "systems"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting", "newcomers"},
     {"run", "extract"},
@@ -34,6 +34,7 @@ LAYERS = (
     {"drawing", "search"},
     {"sweep", "tune"},
     {"cli_model", "cli_recipes"},
+    {"cli_latent"},
     {"cli"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -69,6 +70,10 @@ PROGRAM = {
     "reclassing",
     "classfile",
     "newcomers",
+    "retrieval",
+    "searching",
+    "latentfiles",
+    "cli_latent",
     "inputs",
     "predictions",
     "cli_model",

@@ -57,6 +57,20 @@ class FittedVAE:
         scores: Floats = self.head.scores(z, classes).cpu().numpy()
         return scores
 
+    @torch.no_grad()
+    def embed(self, views: Mapping[str, View]) -> Floats:
+        """The rows' fused posterior means, (rows, latent)."""
+        z: Floats = encode(self.aligner, views, self.device, self.fusion).cpu().numpy()
+        return z
+
+    @torch.no_grad()
+    def decode(self, z: Floats, modality: str) -> Floats:
+        """What the modality's decoder makes of latents, (rows, dim)."""
+        parts = torch.from_numpy(np.asarray(z, np.float32)).to(self.device).split(ROWS)
+        made = [self.aligner.decode(modality, part) for part in parts]
+        x: Floats = torch.cat(made).cpu().numpy()
+        return x
+
     @property
     def variants(self) -> Mapping[str, Variant]:
         """Calibrated stacking, where it was asked for."""
