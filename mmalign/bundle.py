@@ -23,7 +23,7 @@ from mmalign.contracts import Fitted
 from mmalign.errors import MmalignError
 from mmalign.model import Model
 from mmalign.plugins import Registry, discover
-from mmalign.recipe import assemble
+from mmalign.recipe import assemble_parts
 from mmalign.types import Scaling, Signature
 
 FORMAT = 2  # 1 kept nothing of the latents of classes, and is read still
@@ -74,8 +74,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
     folder = find(Path(path))
     config, tensors = _config(folder), _tensors(folder)
     try:
-        recipe = assemble("model", config["recipe"], registry or discover(), where=str(folder))
-        signature = _signature(config["signature"], set(recipe.parts.modalities))
+        method, parts = assemble_parts(config["recipe"], registry or discover(), str(folder))
+        signature = _signature(config["signature"], set(parts.modalities))
         scalings = {
             name: _scaling(tensors, name, dim, bool(config["unit"][name]))
             for name, dim in signature.dims.items()
@@ -84,9 +84,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
         raise MmalignError(
             f"{folder / CONFIG}: incomplete or altered ({type(error).__name__}: {error})"
         ) from None
-    fitted = recipe.method.restore(tensors, signature, recipe.parts)
-    card = _card(folder)
-    return Model(signature, scalings, recipe.parts.modalities, fitted, config, card)
+    fitted = method.restore(tensors, signature, parts)
+    return Model(signature, scalings, parts.modalities, fitted, config, _card(folder))
 
 
 def save_model(model: Model, path: str | Path) -> None:

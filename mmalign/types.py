@@ -305,6 +305,10 @@ class Gaussian:
         return Gaussian(self.mean[rows], self.logvar[rows])
 
 
+def _nobody(*_: Any) -> None:
+    """Whom a session tells that nobody listens to; a function of a module can be pickled."""
+
+
 @dataclass(frozen=True)
 class Session:
     """One fit's surroundings: its seed, its device, and whom to tell of each epoch.
@@ -317,7 +321,7 @@ class Session:
 
     seed: int
     device: str = "cpu"
-    epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None
+    epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = _nobody
     reuse: Path | None = None
     oracle: Callable[[Any], Any] | None = None
 

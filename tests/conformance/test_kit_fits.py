@@ -250,3 +250,45 @@ def failing_or_crashing(made: Any) -> dict[str, str]:
         except Exception as error:
             said[str(check)] = str(error)
     return said
+
+
+class Spaced(Prototypes):
+    """Has a latent space of two numbers; ``spoilt`` is what it makes of latents."""
+
+    spoilt: ClassVar[Any] = staticmethod(lambda z: z)
+
+    def embed(self, views: Any) -> Any:
+        ((_, view),) = views.items()
+        return type(self).spoilt(view.values[:, :2])
+
+    def decode(self, z: Any, modality: str) -> Any:
+        dims = {"image": 5, "attributes": 3}
+        return np.zeros((len(z), dims[modality]), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says", "said"),
+    [
+        (lambda z: z, True, None),
+        (lambda z: z, False, "latent_space and what fit"),
+        (lambda z: z * np.nan, True, "not finite"),
+        (lambda z: z[:1], True, "become latents"),
+    ],
+)
+def test_a_false_latent_space_is_caught(
+    spoilt: Any, says: bool, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type("Spoilt", (Spaced,), {"spoilt": staticmethod(spoilt)})
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        return kind(method().fit(training, parts, session).points)
+
+    tried = method()
+    monkeypatch.setattr(type(tried), "fit", fit)
+    monkeypatch.setattr(type(tried), "latent_space", says, raising=False)
+    check = {str(each): each for each in checks(tried)}["has-its-latent-space"]
+    if said is None:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=said):
+        check()
