@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,4 +45,5 @@ def new(
 
     for name in begin(path, discover(), use):
         print(path / name)
-    print(f"\nIt works as it is: mmalign data check {path}\n{'':19}mmalign run {path}/recipe.toml")
+    print(f"\nIt works as it is: mmalign data check {quote(str(path))}")
+    print(f"{'':19}mmalign run {quote(str(path / 'recipe.toml'))}")

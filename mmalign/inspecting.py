@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,9 @@ def show(
         console.print("\nA recipe for it:\n")
         console.print(found.recipe, soft_wrap=True, end="")
     elif recipe is not None:
-        console.print(f"\nNothing is wrong. It runs: mmalign run {recipe}", soft_wrap=True)
+        console.print(
+            f"\nNothing is wrong. It runs: mmalign run {quote(str(recipe))}", soft_wrap=True
+        )
 
 
 def _table(*columns: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,11 +89,14 @@ def _asides(settings: Folder, look: Look) -> tuple[str, ...]:
 
 def _recipe(settings: Folder, source: Source) -> str:
     arrays = source.arrays.items()
+    usual = type(settings)(root=settings.root)
+    given = {field.name: getattr(settings, field.name) for field in fields(usual)}
     lines = [f"root = {quoted(str(settings.root))}"]
     lines += [
-        f"{name} = {quoted(value)}" for name in ("samples", "classes", "missing", "split")
-        if (value := getattr(settings, name)) != type(settings).__dataclass_fields__[name].default
-    ]  # fmt: skip
+        f"{name} = {quoted(value)}"
+        for name, value in given.items()
+        if value != getattr(usual, name)
+    ]
     return recipe(
         lines,
         [name for name, view in arrays if view.level == "sample"],

@@ -13,7 +13,6 @@ import numpy as np
 from mmalign import (
     AbsentError,
     Classes,
-    FeatureFile,
     Mask,
     MmalignError,
     Problems,
@@ -23,9 +22,9 @@ from mmalign import (
     did_you_mean,
     file_inside,
     read_classes,
-    some_names,
 )
 from mmalign_folder.arrays import SUFFIXES, Array, digest, read_array
+from mmalign_folder.matching import views_of
 from mmalign_folder.samples import Samples, read_samples
 from mmalign_folder.splitting import Known, split
 
@@ -74,7 +73,7 @@ def look_through(settings: Folder) -> Look:
         return look
     names = look.classes.names if look.classes else tuple(dict.fromkeys(look.samples.classes))
     _refuse_strangers(look.samples, names, settings.classes, problems)
-    views = _views(settings, look.arrays, look.samples, problems)
+    views = views_of(settings, look.arrays, look.samples, problems)
     if problems.lines:
         return look
     look.source, look.plan = _source(settings, look, names, views)
@@ -165,47 +164,6 @@ def _refuse_strangers(
 def _hint(name: str, names: Sequence[str]) -> str:
     hint = did_you_mean(name, names)
     return hint if hint.startswith("did") else "add a line for it, or take the samples out"
-
-
-def _views(
-    settings: Folder, arrays: Sequence[Array], samples: Samples, problems: Problems
-) -> dict[str, View]:
-    """Each file's rows in the order of the samples."""
-    views = {}
-    for array in arrays:
-        stem = Path(array.name).stem
-        try:
-            views[stem] = _view(settings, array, samples)
-        except MmalignError as error:
-            problems.add(array.name, str(error))
-    return views
-
-
-def _view(settings: Folder, array: Array, samples: Samples) -> View:
-    count = len(samples.classes)
-    if not array.names:
-        if len(array.values) != count:
-            raise MmalignError(
-                f"has {len(array.values)} rows for the {count} samples of {samples.file}; there"
-                " is one row a sample, in the same order"
-            )
-        return View(array.values, "sample", array.mask)
-    if not samples.names:
-        raise MmalignError(
-            f"names its rows, but {samples.file} has no column 'sample' that says which of them"
-            " is which; add one"
-        )
-    rows = FeatureFile(array.values, array.names).rows_of(samples.names)
-    lacking = np.flatnonzero(rows < 0)
-    if len(lacking) and (settings.missing == "error" or len(lacking) == count):
-        raise MmalignError(
-            f"has no row for {len(lacking)} of the {count} samples:"
-            f" {some_names([samples.names[row] for row in lacking])}; add them, or set"
-            ' dataset.missing = "mask"'
-        )
-    if np.array_equal(rows, np.arange(len(array.values))):
-        return View(array.values, "sample", array.mask)  # as they lie in the file, uncopied
-    return View(array.values[rows], "sample", array.mask[rows] & (rows >= 0))
 
 
 def _source(

@@ -53,25 +53,14 @@ def split(
     roles = _roles(known, problems) if from_files else ()
     rows = np.array(known.samples.splits if from_files else ())
     if roles:
-        seen, said = np.array([role != "unseen" for role in roles]), f"as {known.file} says"
+        seen = np.array([role != "unseen" for role in roles])
     elif len(rows):
-        trained = np.bincount(known.labels[rows == "train"], minlength=len(known.classes)) > 0
-        seen, said = trained, f"seen where {known.samples.file} has training samples"
+        seen = np.bincount(known.labels[rows == "train"], minlength=len(known.classes)) > 0
     else:
-        seen, said = _drawn_seen(settings, known, problems), f"drawn with seed {settings.seed}"
-    plan = [f"seen and unseen classes: {said}"]
+        seen = _drawn_seen(settings, known, problems)
     asked = _given_rows(known, seen, rows, problems) if len(rows) else _drawn_rows(settings, known)
-    said = f"as {known.samples.file} says" if len(rows) else (
-        f"{settings.test:.0%} of each seen class's, drawn with seed {settings.seed}"
-    )  # fmt: skip
-    plan.append(f"samples of seen classes that are asked: {said}")
-    named = np.array([role == "validation" for role in roles], dtype=np.bool_)
-    validation = np.flatnonzero(named) if named.any() else _drawn_validation(
-        settings, known, seen, problems
-    )  # fmt: skip
-    said = f"as {known.file} says" if named.any() else f"drawn with seed {settings.seed}"
-    said = said if validation is not None else "the protocol draws a third of the seen ones"
-    plan.append(f"validation classes: {said}")
+    named = np.flatnonzero([role == "validation" for role in roles])
+    validation = named if len(named) else _drawn_validation(settings, known, seen, problems)
     _refuse(known, seen, problems)
     if len(problems.lines) > before:
         return None
@@ -83,7 +72,22 @@ def split(
         validation_classes=validation,
         unseen_classes=np.flatnonzero(~seen),
     )
-    return splits, tuple(plan)
+    return splits, _plan(settings, known, roles, len(rows) > 0, validation is not None)
+
+
+def _plan(
+    settings: Folder, known: Known, roles: Sequence[str], rows: bool, validation: bool
+) -> tuple[str, ...]:
+    """How splits came about, in words."""
+    drawn, by_file = f"drawn with seed {settings.seed}", f"as {known.file} says"
+    by_rows = f"seen where {known.samples.file} has training samples"
+    some = by_file if "validation" in roles else drawn
+    return (
+        f"seen and unseen classes: {by_file if roles else by_rows if rows else drawn}",
+        "samples of seen classes that are asked: "
+        + (f"as {known.samples.file} says" if rows else f"{settings.test:.0%} of each, {drawn}"),
+        f"validation classes: {some if validation else 'the protocol draws a third of the seen'}",
+    )
 
 
 def _roles(known: Known, problems: Problems) -> tuple[str, ...]:

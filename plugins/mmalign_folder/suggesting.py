@@ -26,6 +26,9 @@ weight = {{ to = 2.0, start = 2, end = 10 }}
 
 [head]
 use = "softmax"          # a classifier of latents; its epochs are chosen by validation
+seen = 100               # latents of each seen class that it learns from
+unseen = 100
+unseen_only = 100
 
 [run]
 seeds = 3
@@ -62,9 +65,9 @@ def recipe(
     return "\n".join(parts)
 
 
-def quoted(text: str) -> str:
-    """A text as TOML writes it."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def quoted(value: str | float | tuple[str, ...]) -> str:
+    """A text, a number, or a list of texts, as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _modality(name: str, use: str, array: str) -> str:

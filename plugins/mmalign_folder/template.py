@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from shlex import quote
 
 import numpy as np
 
@@ -16,14 +17,14 @@ FRUIT = {
     "apple": ("6240906000", "seen", "A round fruit with firm flesh and a thin red skin."),
     "banana": ("0910097900", "seen", "A long, bent yellow fruit that is peeled."),
     "blueberry": ("0009900002", "seen", "A small round berry, dark blue."),
-    "cherry": ("9001800092", "seen", "A small red fruit on a stalk, with a stone in it."),
+    "cherry": ("9001800092", "validation", "A small red fruit on a stalk, with a stone in it."),
     "grapefruit": ("3800908907", "seen", "A large round fruit, yellow, peeled, bitter and sour."),
     "kiwi": ("0190644603", "validation", "A hairy oval fruit, bright green inside."),
     "lemon": ("0910642909", "seen", "An oval yellow fruit, peeled, and very sour."),
     "mango": ("4530457790", "seen", "A large oval fruit, orange inside, around a flat stone."),
     "orange": ("4700906904", "validation", "A round orange fruit that is peeled."),
     "peach": ("5500804092", "seen", "A round, soft, velvety fruit around a stone."),
-    "pear": ("1380455001", "seen", "A green or yellow fruit, narrower towards its stalk."),
+    "pear": ("1380455001", "validation", "A green or yellow fruit, narrower towards its stalk."),
     "plum": ("4008733093", "seen", "A dark blue to red oval fruit around a stone."),
     "lime": ("0190702909", "unseen", "Like a lemon, but smaller, rounder and green."),
     "nectarine": ("7400804092", "unseen", "Like a peach, but redder, and smooth."),
@@ -36,8 +37,8 @@ README = """\
 
 An example that works as it is; put your own in its place, file by file.
 
-    mmalign data check {root}
-    mmalign run {root}/recipe.toml
+    mmalign data check {folder}
+    mmalign run {recipe}
 
 | file | holds |
 |---|---|
@@ -51,7 +52,7 @@ An example that works as it is; put your own in its place, file by file.
 `image.npy` is an array of (rows, numbers), written by `numpy.save`; the name of the file, without
 its ending, is what a recipe calls it. A second kind of features is a second file, `sound.npy`, with
 as many rows; a row that is NaN throughout says that this sample has none. `.safetensors` and
-`.parquet` do as well, and so does what `mmalign extract PICTURES {root}/image.safetensors
+`.parquet` do as well, and so does what `mmalign extract PICTURES image.safetensors
 --backbone NAME` writes from a folder of pictures. Such a file names its rows, which are then
 matched by name with the column `sample` of `samples.csv`; without that file a picture's class is
 the folder that it lies in.
@@ -85,7 +86,9 @@ def template(root: str) -> dict[str, bytes]:
             ],
         ),
         "recipe.toml": _recipe(root).encode(),
-        "README.md": README.format(root=root).encode(),
+        "README.md": README.format(
+            folder=quote(root), recipe=quote(f"{root}/recipe.toml")
+        ).encode(),
     }
 
 
@@ -111,7 +114,7 @@ def _csv(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> bytes:
 
 def _recipe(root: str) -> str:
     opening = (
-        f"# mmalign run {root}/recipe.toml\n#\n"
+        f"# mmalign run {quote(f'{root}/recipe.toml')}\n#\n"
         "# `mmalign ls folder` lists the settings of the data set, `mmalign ls image` those of a\n"
         "# modality, and so on for every `use`.\n"
     )
