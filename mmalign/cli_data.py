@@ -47,3 +47,36 @@ def new(
         print(path / name)
     print(f"\nIt works as it is: mmalign data check {quote(str(path))}")
     print(f"{'':19}mmalign run {quote(str(path / 'recipe.toml'))}")
+
+
+@app.command()
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATASET]...", help="None lists what there is.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets; where recipes look by default.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Another address of the archive, or its file.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are there and differ.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the archive, for others of its data sets.")
+    ] = False,
+) -> None:
+    """Download public data sets from where their authors publish them; goes on where it broke off.
+
+    Counts and shapes are checked before anything is put in place.
+    """
+    from mmalign.fetching import fetch as fetch_sets
+    from mmalign.fetching import listing
+    from mmalign.plugins import discover
+
+    registry, console = discover(), make_console()
+    if not names:
+        console.print(listing(registry))
+        return
+    fetch_sets(names, registry, console, to, mirror, force, keep)

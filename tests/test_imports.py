@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"types", "component", "board", "lock", "extras", "terminal"},
+    {"types", "component", "board", "lock", "extras", "terminal", "download", "unpack"},
     {"answers", "figure", "grid"},
     {"contracts", "rows", "report", "pictures", "datafiles"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
@@ -26,7 +26,7 @@ LAYERS = (
     {"train", "tables", "listing", "systems"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting", "newcomers", "inspecting"},
-    {"run", "extract"},
+    {"run", "extract", "fetching"},
     {"job"},
     {"workers", "cells", "comparison"},
     {"results", "comparison_text"},
@@ -70,6 +70,9 @@ PROGRAM = {
     "newcomers",
     "datafiles",
     "inspecting",
+    "download",
+    "unpack",
+    "fetching",
     "cli_data",
     "cli_model",
     "cli_recipes",
