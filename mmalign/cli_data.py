@@ -25,13 +25,20 @@ def check(
     ] = None,
     use: Use = None,
     classes: Annotated[bool, typer.Option("--classes", help="List every class.")] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Write a recipe for the data to this file.")
+    ] = None,
 ) -> None:
     """Say what is in a folder, what is wrong with it, and what a run would make of it."""
-    from mmalign.inspecting import chosen, show
+    from mmalign.inspecting import chosen, keep, show
     from mmalign.plugins import discover
 
-    dataset, recipe = chosen(path, discover(), use, settings or ())
-    show(dataset.inspect(), dataset, recipe, make_console(), classes)
+    dataset, followed = chosen(path, discover(), use, settings or ())
+    found = dataset.inspect()
+    show(found, dataset, followed, make_console(), classes)
+    if recipe is not None:
+        keep(found, recipe)
+        print(f"\n{recipe}: mmalign run {quote(str(recipe))}")
 
 
 @app.command()

@@ -35,7 +35,7 @@ class Published:
     """Where a data set's authors publish it: a zip archive, and the files wanted from it.
 
     ``files`` are paths in the archive, each with the path that it gets below the data set's
-    root. ``by`` is a line on who publishes it and what is asked of its users.
+    root. ``by`` says who publishes it.
     """
 
     url: str

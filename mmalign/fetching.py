@@ -36,7 +36,7 @@ def listing(registry: Registry) -> RenderableType:
     """What can be fetched, and from where."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("data set", "published by", "at"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True, overflow="ignore")
     for name, cls in fetchable(registry).items():
         table.add_row(name, Text(cls.published.by), Text(cls.published.url))
     return Group(table, Text("\nmmalign data fetch NAME fetches one."))

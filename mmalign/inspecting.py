@@ -112,6 +112,19 @@ def show(
         )
 
 
+def keep(found: Inspection, to: Path) -> None:
+    """Write the recipe that suits the data. Raises MmalignError where a file is already."""
+    if not found.recipe:
+        raise MmalignError("--recipe: the data set suggests none")
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(f"# mmalign run {quote(to.as_posix())}\n\n{found.recipe}")
+    except FileExistsError:
+        raise MmalignError(f"--recipe: {to} is there already; choose another file") from None
+    except OSError as error:
+        raise MmalignError(f"--recipe: cannot write {to}: {error.strerror}") from None
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:

@@ -86,6 +86,15 @@ def test_suggested_recipe_runs(mine):
     assert "11 seen classes, 3 of them for validation; 4 unseen ones" in said
     assert "seen and unseen classes: drawn with seed 0" in said
     recipe = said.partition("A recipe for it:\n\n")[2]
+    settings = ("--set", "unseen=4", "--set", "split=drawn")
+    said = checked("my data", *settings, "--recipe", "two.toml", cwd=mine.parent)
+    assert said.endswith("two.toml: mmalign run two.toml\n")
+    kept = (mine.parent / "two.toml").read_text(encoding="utf-8")
+    assert kept == f"# mmalign run two.toml\n\n{recipe}"
+    again = refused("data", "check", "my data", "--recipe", "two.toml", cwd=mine.parent)
+    assert "two.toml is there already" in again
+    assert (mine.parent / "two.toml").read_text(encoding="utf-8") == kept
+    refused("data", "check", "my data", "--recipe", "no/such/x.toml", cwd=mine.parent)
     dataset = tomllib.loads(recipe)["dataset"]
     assert dataset == {"use": "folder", "root": "my data", "split": "drawn", "unseen": 4}
     (mine.parent / "one.toml").write_text(recipe, encoding="utf-8")

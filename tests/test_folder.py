@@ -336,7 +336,7 @@ def test_every_mistake_is_said_at_once(root):
         "samples.csv, line 2",
         "sound.npy",
     ]
-    assert "row 3, number 2 (both from 0) is inf" in lines[0]
+    assert "row 3, number 2 (both from 0) is infinite, or too large" in lines[0]
     assert "the class 'turn' (2 samples) is not in classes.csv; did you mean 'tern'?" in lines[2]
     assert "has 7 rows for the 48 samples of samples.csv" in lines[3]
 
@@ -463,9 +463,9 @@ WRONG_FEATURES = {
     "holds complex128": lambda path: np.save(path, np.zeros((48, 5), complex)),
     "holds <U3": lambda path: np.save(path, np.full((48, 5), "abc")),
     "holds bool": lambda path: np.save(path, np.zeros((48, 5), bool)),
-    "number 0 (both from 0) is inf": lambda path: np.save(path, np.full((48, 5), 1e300)),
+    "number 0 (both from 0) is infinite, or": lambda path: np.save(path, np.full((48, 5), 1e300)),
     "every row is NaN": lambda path: np.save(path, np.full((48, 5), np.nan)),
-    "number 4 (both from 0) is nan": lambda path: np.save(
+    "number 4 (both from 0) is NaN": lambda path: np.save(
         path, np.where(np.arange(240).reshape(48, 5) == 14, np.nan, 1.0)
     ),
 }
@@ -510,7 +510,7 @@ WRONG_PARQUET = {
     ),
     "two rows are called 's'": lambda: pa.table({"a": [1.0] * 48, "sample": ["s"] * 48}),
     "has the shape (0, 1)": lambda: pa.table({"a": pa.array([], pa.float32())}),
-    "number 0 (both from 0) is nan": lambda: pa.table({"a": [None] + [1.0] * 47, "b": [1.0] * 48}),
+    "number 0 (both from 0) is NaN": lambda: pa.table({"a": [None] + [1.0] * 47, "b": [1.0] * 48}),
 }
 
 

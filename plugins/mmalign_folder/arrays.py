@@ -77,9 +77,9 @@ def _mask(path: Path, values: Floats) -> Mask:
         if wrong.any():
             row = int(np.argmax(wrong))
             column = int(np.argmin(finite[row]))
+            said = "NaN" if np.isnan(block[row, column]) else "infinite, or too large for float32"
             raise MmalignError(
-                f"{path.name}: row {start + row}, number {column} (both from 0) is"
-                f" {block[row, column]}: NaN, infinite, or beyond the range of float32; mend it,"
+                f"{path.name}: row {start + row}, number {column} (both from 0) is {said}; mend it,"
                 " or make the whole row NaN, which says that the sample has no such features"
             )
         mask[start : start + step] = ~lacking

@@ -154,11 +154,16 @@ def _refuse_strangers(
         rows.setdefault(name, []).append(row)
     known = set(names)
     problems.several([
-        f"{samples.where(own[0])}: the class '{name}' ({len(own)} samples) is not in {file};"
+        f"{samples.where(own[0])}: the class '{name}' ({_counted(len(own))}) is not in {file};"
         f" {_hint(name, names)}"
         for name, own in rows.items()
         if name not in known
     ])  # fmt: skip
+
+
+def _counted(samples: int) -> str:
+    """So many samples, in words."""
+    return "1 sample" if samples == 1 else f"{samples:,} samples"
 
 
 def _hint(name: str, names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from mmalign import Published, Source, component
 
-BY = "Xian et al. at the Max Planck Institute; cite the paper of the splits and that of the data"
+BY = "Xian et al., Max Planck Institute"
 
 
 @component
