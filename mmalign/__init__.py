@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from mmalign.bundle import load as load
     from mmalign.bundle import save_model as save_model
     from mmalign.calibration import fit_temperature as fit_temperature
+    from mmalign.classfile import Classes as Classes
+    from mmalign.classfile import Line as Line
+    from mmalign.classfile import Problems as Problems
+    from mmalign.classfile import Table as Table
+    from mmalign.classfile import file_inside as file_inside
+    from mmalign.classfile import read_classes as read_classes
+    from mmalign.classfile import read_table as read_table
+    from mmalign.classfile import some_names as some_names
     from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
@@ -44,6 +52,8 @@ if TYPE_CHECKING:
     from mmalign.contracts import Scorer as Scorer
     from mmalign.contracts import Variant as Variant
     from mmalign.contracts import Weighted as Weighted
+    from mmalign.datafiles import Inspection as Inspection
+    from mmalign.datafiles import Published as Published
     from mmalign.errors import AbsentError as AbsentError
     from mmalign.errors import MmalignError as MmalignError
     from mmalign.errors import did_you_mean as did_you_mean
@@ -107,6 +117,10 @@ _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "bundle": ("load", "save_model"),
     "calibration": ("fit_temperature",),
+    "classfile": (
+        *("Classes", "Line", "Problems", "Table"),
+        *("file_inside", "read_classes", "read_table", "some_names"),
+    ),
     "contracts": (
         *("Backbone", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
@@ -123,6 +137,7 @@ _HOMES = {
             "Weighted",
         ),
     ),
+    "datafiles": ("Inspection", "Published"),
     "errors": ("AbsentError", "MmalignError", "did_you_mean"),
     "extras": ("need",),
     "featurefile": ("FeatureFile", "read_features"),

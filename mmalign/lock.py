@@ -12,16 +12,17 @@ from mmalign.errors import MmalignError
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def locked(folder: Path, what: str, option: str = "--out") -> Iterator[None]:
     """Hold the folder's lock. Raises MmalignError when another process holds it.
 
-    The operating system lets go of it when the process ends, however it ends.
+    ``option`` is what gives another folder. The operating system lets go of the lock when the
+    process ends, however it ends.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise MmalignError(f"cannot make {folder}: {error.strerror}; choose --out") from None
+        raise MmalignError(f"cannot make {folder}: {error.strerror}; choose {option}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,7 +31,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             holder = file.read().strip() or "unknown"
             raise MmalignError(
                 f"{folder}: another {what} is at work here (process {holder}); wait for it, or"
-                " choose another --out"
+                f" choose another {option}"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

@@ -198,7 +198,7 @@ def test_missing_files_say_where_what_and_what_runs_now(tmp_path):
     message = str(caught.value)
     for said in (str(tmp_path / "nowhere" / "AWA1"), "res101.mat", "att_splits.mat"):
         assert said in message
-    for said in ("Xian et al.", "http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip"):
+    for said in ("Xian et al.", "https://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip", "data fetch"):
         assert said in message
     assert "\n" not in message
     assert message.endswith("mmalign run quickstart")

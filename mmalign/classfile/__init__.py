@@ -7,7 +7,12 @@ from pathlib import Path
 
 from mmalign.classfile.classes import Classes as Classes
 from mmalign.classfile.classes import read_classes as read_classes
+from mmalign.classfile.csvfile import Line as Line
+from mmalign.classfile.csvfile import Table as Table
+from mmalign.classfile.csvfile import file_inside as file_inside
+from mmalign.classfile.csvfile import read_table as read_table
 from mmalign.classfile.problems import Problems as Problems
+from mmalign.classfile.problems import some_names as some_names
 from mmalign.errors import MmalignError
 
 

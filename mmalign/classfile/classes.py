@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mmalign.classfile.csvfile import Line, Table, read_table
-from mmalign.classfile.problems import Problems, some
+from mmalign.classfile.problems import Problems, some_names
 from mmalign.types import Texts, View
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes in the order of their first lines, and all that describes them."""
+    """The classes in the order of their first lines, and all that describes them.
+
+    ``words`` are, by column, one word a class, "" where it has none; ``lines`` the number of
+    each class's first line.
+    """
 
     names: tuple[str, ...]
     attributes: View | None
     texts: Mapping[str, Texts]
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lines: tuple[int, ...] = ()
 
 
-def read_classes(root: Path, texts: Sequence[str], problems: Problems, name: str) -> Classes | None:
+def read_classes(
+    root: Path,
+    texts: Sequence[str],
+    problems: Problems,
+    name: str,
+    words: Sequence[str] = (),
+) -> Classes | None:
     """Read and check a file of classes; None where their names cannot be known.
 
-    ``texts`` are the columns of text; all others but "class" hold numbers.
+    ``texts`` are the columns of text, ``words`` those of one word a class; all others but
+    "class" hold numbers.
     """
     before = len(problems.lines)
     table = read_table(root, name, problems)
@@ -43,13 +56,17 @@ def read_classes(root: Path, texts: Sequence[str], problems: Problems, name: str
     lines = _by_class(table, texts, problems)
     if not lines:
         return None
-    attributes = _attributes(table, lines, texts, problems)
+    attributes = _attributes(table, lines, (*texts, *words), problems)
     described = {
         name: Texts(tuple(_texts(table, own, name) for own in lines.values()), "class")
         for name in texts
         if name in table.columns
     }
-    return Classes(tuple(lines), attributes, described)
+    said = {
+        name: _one_each(table, lines, name, problems) for name in words if name in table.columns
+    }
+    first = tuple(own[0].number for own in lines.values())
+    return Classes(tuple(lines), attributes, described, said, first)
 
 
 def _check_columns(table: Table, texts: Sequence[str], problems: Problems) -> bool:
@@ -61,8 +78,8 @@ def _check_columns(table: Table, texts: Sequence[str], problems: Problems) -> bo
     if "class" not in table.columns:
         problems.add(
             where,
-            f"has no column 'class'; there are {some(table.columns)}, and that of the names must"
-            " be called so",
+            f"has no column 'class'; there are {some_names(table.columns)}, and that of the names"
+            " must be called so",
         )
     return "class" in table.columns
 
@@ -93,11 +110,28 @@ def _texts(table: Table, lines: Iterable[Line], column: str) -> tuple[str, ...]:
     return tuple(line.cells[place] for line in lines for place in places if line.cells[place])
 
 
+def _one_each(
+    table: Table, lines: Mapping[str, Sequence[Line]], column: str, problems: Problems
+) -> tuple[str, ...]:
+    """A column's word of each class, which a class with several lines may say once or more."""
+    found, wrong = [], []
+    for own in lines.values():
+        said = list(dict.fromkeys(filter(None, (table.cell(line, column) for line in own))))
+        found.append(said[0] if said else "")
+        if len(said) > 1:
+            wrong.append(
+                f"{table.where(own[0], column)}: the class is both '{said[0]}' and '{said[1]}'"
+                " in its lines; a class is one"
+            )
+    problems.several(wrong)
+    return tuple(found)
+
+
 def _attributes(
-    table: Table, lines: Mapping[str, Sequence[Line]], texts: Sequence[str], problems: Problems
+    table: Table, lines: Mapping[str, Sequence[Line]], others: Sequence[str], problems: Problems
 ) -> View | None:
     """One row a class; a class whose cells are all empty has no attributes."""
-    columns = [name for name in dict.fromkeys(table.columns) if name not in ("class", *texts)]
+    columns = [name for name in dict.fromkeys(table.columns) if name not in ("class", *others)]
     if not columns:
         return None
     values = np.full((len(lines), len(columns)), np.nan)
@@ -110,13 +144,13 @@ def _attributes(
     mask = given.any(axis=1)
     problems.several([
         f"{table.where(own[0])}: the class '{name}' has attributes, but no"
-        f" {some([column for column, there in zip(columns, row, strict=True) if not there])};"
+        f" {some_names([column for column, there in zip(columns, row, strict=True) if not there])};"
         " fill in all of them, or none"
         for (name, own), row in zip(lines.items(), given, strict=True)
         if row.any() and not row.all()
     ])  # fmt: skip
     if not mask.any():
-        problems.add(table.name, f"the columns {some(columns)} hold no number; fill them in")
+        problems.add(table.name, f"the columns {some_names(columns)} hold no number; fill them in")
     if len(problems.lines) > before:
         return None
     values[~mask] = 0

@@ -41,7 +41,7 @@ class Table:
         return f"{place}, column '{column}'" if column else place
 
 
-def inside(root: Path, name: str) -> Path | None:
+def file_inside(root: Path, name: str) -> Path | None:
     """The file of this name in a folder, if it is there; ``root`` is resolved.
 
     Raises MmalignError for a link that leads out of the folder.
@@ -60,7 +60,7 @@ def inside(root: Path, name: str) -> Path | None:
 def read_table(root: Path, name: str, problems: Problems) -> Table | None:
     """Read a CSV file of a folder; None where it is not there, or not readable as one."""
     try:
-        path = inside(root, name)
+        path = file_inside(root, name)
         content = None if path is None else path.read_bytes()
         if content is None:
             return None

@@ -25,7 +25,7 @@ class Problems:
             self.lines.append(f"{where}: this and {len(lines) - MOST - 1} more of the same kind")
 
 
-def some(names: Sequence[str], most: int = MOST) -> str:
+def some_names(names: Sequence[str], most: int = MOST) -> str:
     """The first few names in quotes, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(f"'{name}'" for name in names[:most]) + more

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mmalign.component import build
 from mmalign.testing.trial import Trial, globals_kept
 from mmalign.types import Indices, Source, Texts
 
@@ -99,6 +103,54 @@ def loads_the_same_again(trial: Trial) -> None:
     trial.require(one.hashes == other.hashes, "load() gives other hashes the second time")
 
 
+def begins_with_a_valid_example(trial: Trial) -> None:
+    """The folder that ``template`` writes has nothing wrong with it, and loads."""
+    cls = type(trial.component)
+    if not hasattr(cls, "template"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        files = cls.template(folder)
+        trial.require(below(files), "template() names a file outside its folder")
+        for name, content in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        made, wrong = build(cls, {"root": folder}, cls.__name__)
+        trial.require(made is not None, f"it is not made from a root alone: {'; '.join(wrong)}")
+        found = made.inspect()  # type: ignore[attr-defined]
+        said = "; ".join(found.problems) or "nothing that loads"
+        trial.require(
+            found.source is not None and not found.problems,
+            f"inspect() finds in the folder that template() writes: {said}",
+        )
+        made.load()  # type: ignore[attr-defined]
+
+
+def publishes_files_below_its_root(trial: Trial) -> None:
+    """An address on a web server, files that stay below the root, and a check of them."""
+    published = getattr(type(trial.component), "published", None)
+    if published is None:
+        return
+    trial.require(
+        re.match("https?://[^/]", published.url) is not None,
+        f"published.url is '{published.url}', where nothing can be fetched from; http(s)://...",
+    )
+    trial.require(
+        bool(published.files) and below(published.files.values()),
+        "published.files must give each wanted file a path below the root",
+    )
+    trial.require(
+        callable(getattr(trial.component, "differences", None)),
+        "what is published needs differences(), which says what of the files is not so",
+    )
+
+
+def below(names: Iterable[str]) -> bool:
+    """Whether every name is a relative path that leads nowhere else."""
+    paths = [PurePosixPath(name) for name in names]
+    return all(path.name and not path.is_absolute() and ".." not in path.parts for path in paths)
+
+
 def inside(indices: Indices, count: int) -> bool:
     """Whether every index is from 0 and below ``count``."""
     return bool(((indices >= 0) & (indices < count)).all())
@@ -110,4 +162,6 @@ CHECKS = (
     gives_texts_in_tuples,
     keeps_its_splits_apart,
     loads_the_same_again,
+    begins_with_a_valid_example,
+    publishes_files_below_its_root,
 )

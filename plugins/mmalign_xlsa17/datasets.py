@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from mmalign import Source, component
+from mmalign import Published, Source, component
+
+BY = "Xian et al., Max Planck Institute"
 
 
 @component
@@ -15,6 +17,8 @@ class Xlsa17:
     name: ClassVar[str]
     folder: ClassVar[str]
     counts: ClassVar[dict[str, int]]
+    dims: ClassVar[dict[str, int]]
+    published: ClassVar[Published]
     att_names: ClassVar[tuple[str, ...]] = ("attributes",)
 
     root: Path = Path("data/xlsa17")
@@ -32,6 +36,12 @@ class Xlsa17:
 
         return read(self)
 
+    def differences(self) -> tuple[str, ...]:
+        """Where counts and widths are not the public ones. Raises MmalignError as ``load``."""
+        from mmalign_xlsa17.reading import differences
+
+        return differences(self)
+
 
 def _counts(
     classes: int, unseen: int, trainval: int, test_seen: int, test_unseen: int
@@ -46,6 +56,18 @@ def _counts(
     }
 
 
+def _published(archive: str, folder: str) -> Published:
+    """An archive of the authors: it has the layout that is read here below its own name."""
+    return Published(
+        url=f"https://datasets.d2.mpi-inf.mpg.de/xian/{archive}.zip",
+        files={
+            f"{archive}/data/{folder}/{name}": f"{folder}/{name}"
+            for name in ("res101.mat", "att_splits.mat")
+        },
+        by=BY,
+    )
+
+
 @component
 class CUB(Xlsa17):
     """CUB-200-2011: 200 bird species, 312 attributes."""
@@ -53,6 +75,8 @@ class CUB(Xlsa17):
     name: ClassVar[str] = "cub"
     folder: ClassVar[str] = "CUB"
     counts: ClassVar[dict[str, int]] = _counts(200, 50, 7057, 1764, 2967)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 312}
+    published: ClassVar[Published] = _published("xlsa17", "CUB")
 
 
 @component
@@ -62,6 +86,8 @@ class SUN(Xlsa17):
     name: ClassVar[str] = "sun"
     folder: ClassVar[str] = "SUN"
     counts: ClassVar[dict[str, int]] = _counts(717, 72, 10320, 2580, 1440)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 102}
+    published: ClassVar[Published] = _published("xlsa17", "SUN")
 
 
 @component
@@ -71,6 +97,8 @@ class AWA1(Xlsa17):
     name: ClassVar[str] = "awa1"
     folder: ClassVar[str] = "AWA1"
     counts: ClassVar[dict[str, int]] = _counts(50, 10, 19832, 4958, 5685)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 85}
+    published: ClassVar[Published] = _published("xlsa17", "AWA1")
 
 
 @component
@@ -80,6 +108,8 @@ class AWA2(Xlsa17):
     name: ClassVar[str] = "awa2"
     folder: ClassVar[str] = "AWA2"
     counts: ClassVar[dict[str, int]] = _counts(50, 10, 23527, 5882, 7913)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 85}
+    published: ClassVar[Published] = _published("xlsa17", "AWA2")
 
 
 @component
@@ -89,6 +119,8 @@ class APY(Xlsa17):
     name: ClassVar[str] = "apy"
     folder: ClassVar[str] = "APY"
     counts: ClassVar[dict[str, int]] = _counts(32, 12, 5932, 1483, 7924)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 64}
+    published: ClassVar[Published] = _published("xlsa17", "APY")
 
 
 @component
@@ -98,4 +130,6 @@ class FLO(Xlsa17):
     name: ClassVar[str] = "flo"
     folder: ClassVar[str] = "FLO"
     counts: ClassVar[dict[str, int]] = _counts(102, 20, 5631, 1403, 1155)
+    dims: ClassVar[dict[str, int]] = {"image": 2048, "attributes": 1024}
+    published: ClassVar[Published] = _published("cvpr18xian", "FLO")
     att_names: ClassVar[tuple[str, ...]] = ("attributes", "sentences")

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from mmalign_xlsa17.datasets import Xlsa17
 
 ORIGIN = (
-    'the "proposed splits" package xlsa17 of Xian et al., "Zero-Shot Learning - A Comprehensive'
-    ' Evaluation of the Good, the Bad and the Ugly", which the authors publish at the Max Planck'
-    " Institute (http://datasets.d2.mpi-inf.mpg.de/xian/xlsa17.zip)"
+    'the "proposed splits" of Xian et al., "Zero-Shot Learning - A Comprehensive Evaluation of the'
+    ' Good, the Bad and the Ugly"'
 )
 LOCATIONS = ("trainval_loc", "test_seen_loc", "test_unseen_loc")
 
@@ -47,7 +46,7 @@ def read(settings: Xlsa17) -> Source:
     sentences = _sentences(split_path.parent / f"{settings.sentences}.mat", split, classes, notes)
     if sentences is not None:
         arrays["sentences"] = _by_class(sentences, "att", classes)
-    notes += _differences(settings, classes, labels, splits)
+    notes += _counted(settings, classes, labels, splits)
     files = [image, split, *([sentences] if sentences else [])]
     return Source(
         name=settings.name,
@@ -78,7 +77,8 @@ def _find(settings: Xlsa17) -> tuple[Path, Path]:
         ) from None
     message = (
         f"data set '{settings.name}': no {' and no '.join(missing)} in {folder}. It holds"
-        f" {names[0]} (features, labels) and {names[1]} (attributes, splits) of {ORIGIN}; set"
+        f" {names[0]} (features, labels) and {names[1]} (attributes, splits) of {ORIGIN}:"
+        f" `mmalign data fetch {settings.name}` gets them from {settings.published.url}; or set"
         f" dataset.root to the folder that holds {settings.folder}/"
     )
     # Files such as sent_splits.mat hold other side information, and no features.
@@ -215,7 +215,7 @@ def _validation_classes(
     return classes
 
 
-def _differences(
+def _counted(
     settings: Xlsa17, classes: tuple[str, ...], labels: Indices, splits: Splits
 ) -> list[str]:
     """Where the counts are not those of the public data set."""
@@ -232,3 +232,15 @@ def _differences(
         for what, known in settings.counts.items()
         if found[what] != known
     ]
+
+
+def differences(settings: Xlsa17) -> tuple[str, ...]:
+    """Where counts and widths are not those of the public data set."""
+    source = read(settings)
+    widths = [
+        f"data set '{settings.name}' has {source.arrays[name].dim} numbers a row in '{name}'; the"
+        f" public one has {known}"
+        for name, known in settings.dims.items()
+        if source.arrays[name].dim != known
+    ]
+    return (*_counted(settings, source.classes, source.labels, source.splits), *widths)

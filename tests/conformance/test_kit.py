@@ -1,5 +1,6 @@
 """The kit catches wrong components, modalities and data sets: no check is idle."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -8,6 +9,8 @@ from failing import Named, failing
 
 from mmalign import (
     Features,
+    Inspection,
+    Published,
     Source,
     Splits,
     Texts,
@@ -202,3 +205,64 @@ def test_texts_that_are_no_tuples_are_caught() -> None:
 
 def test_sound_data_set_passes() -> None:
     assert failing(made_set()) == {}
+
+
+def folder_set(files: dict[str, bytes], found: Inspection, wanted: Published) -> Any:
+    """A sound data set that also has an example and is published."""
+
+    @component
+    class Own(type(made_set())):  # type: ignore[misc]
+        """A user's own, and published."""
+
+        published: ClassVar[Published] = wanted
+        root: Path = Path()
+        """The folder."""
+
+        def inspect(self) -> Inspection:
+            return found
+
+        @classmethod
+        def template(cls, root: str) -> dict[str, bytes]:
+            return files
+
+        def differences(self) -> tuple[str, ...]:
+            return ()
+
+    return Own()
+
+
+SOUND = {"a.csv": b"x"}, Published("https://example.org/a.zip", {"a/b": "b"}, "nobody")
+
+
+def test_sound_folder_passes() -> None:
+    found = Inspection((), source=made_set().load())
+    assert failing(folder_set(SOUND[0], found, SOUND[1])) == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "problems", "said"),
+    [
+        ({"../a.csv": b"x"}, (), "a file outside its folder"),
+        ({"/a.csv": b"x"}, (), "a file outside its folder"),
+        (SOUND[0], ("a.csv: is empty",), "template() writes: a.csv: is empty"),
+        (SOUND[0], (), "template() writes: nothing that loads"),
+    ],
+)
+def test_wrong_example_is_caught(files: Any, problems: Any, said: str) -> None:
+    made = folder_set(files, Inspection((), problems), SOUND[1])
+    assert said in failing(made)["begins-with-a-valid-example"]
+
+
+@pytest.mark.parametrize(
+    ("url", "files", "said"),
+    [
+        ("file:///a.zip", {"a": "b"}, "where nothing can be fetched from"),
+        ("https://x/a.zip", {}, "a path below the root"),
+        ("https://x/a.zip", {"a": "../b"}, "a path below the root"),
+        ("https://x/a.zip", {"a": "/b"}, "a path below the root"),
+    ],
+)
+def test_wrong_publication_is_caught(url: str, files: Any, said: str) -> None:
+    found = Inspection((), source=made_set().load())
+    made = folder_set(SOUND[0], found, Published(url, files, "nobody"))
+    assert said in failing(made)["publishes-files-below-its-root"]
