@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
+    from mmalign.contracts import Exportable as Exportable
     from mmalign.contracts import Extractor as Extractor
     from mmalign.contracts import Fitted as Fitted
     from mmalign.contracts import FittedHead as FittedHead
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
     from mmalign.model import Model as Model
+    from mmalign.onnxfile import export_onnx as export_onnx
     from mmalign.pictures import Preparation as Preparation
     from mmalign.pictures import read_picture as read_picture
     from mmalign.protocol import Protocol as Protocol
@@ -105,7 +107,7 @@ _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "bundle": ("load", "save_model"),
     "contracts": (
-        *("Backbone", "Extractor"),
+        *("Backbone", "Exportable", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
         *(
             "Modality",
@@ -128,6 +130,7 @@ _HOMES = {
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
+    "onnxfile": ("export_onnx",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
     "report": ("Measures", "measure", "stacking_bias", "top1"),

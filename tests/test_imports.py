@@ -23,7 +23,7 @@ LAYERS = (
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile"},
-    {"train", "tables", "listing", "systems"},
+    {"train", "tables", "listing", "systems", "onnxfile"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting", "newcomers"},
     {"run", "extract"},
@@ -68,6 +68,7 @@ PROGRAM = {
     "reclassing",
     "classfile",
     "newcomers",
+    "onnxfile",
     "cli_model",
     "cli_recipes",
     "terminal",
