@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from mmalign.contracts import Exportable, Reclassable
+from mmalign.contracts import Reclassable
 from mmalign.errors import MmalignError
 from mmalign.testing.trial import Trial, globals_kept
 from mmalign.types import Session, View
@@ -201,50 +201,7 @@ def lets_classes_come_and_go(trial: Trial) -> None:
     )
 
 
-def gives_a_module_of_its_scores(trial: Trial) -> None:
-    """Where there is a module, as ONNX needs, torch can trace it, and it gives the scores."""
-    fitted = trial.fitted
-    if trial.kind != "method" or not isinstance(fitted, Exportable):
-        return
-    whole = np.flatnonzero(np.logical_and.reduce([v.mask for v in trial.asked.values()]))
-    rows = [torch.from_numpy(v.values[whole]) for v in trial.asked.values()]
-    for classes in ((*trial.signature.unseen, *trial.signature.seen), trial.signature.unseen):
-        try:
-            module = fitted.module(tuple(trial.asked), classes)
-        except MmalignError:
-            return
-        expected = values(trial, classes)[whole]
-        given = _traced(trial, module, rows)
-        size = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1)
-        trial.require(
-            given.shape == expected.shape and bool((np.abs(given - expected) <= 1e-5 * size).all()),
-            "the module gives other scores than scores() does for the same rows and classes",
-        )
-
-
-def _traced(trial: Trial, module: torch.nn.Module, rows: list[torch.Tensor]) -> np.ndarray:
-    """Scores by the module's graph, traced with some of the rows, of all of them."""
-    batch = {0: torch.export.Dim("rows")}
-    given: Any = None
-    try:
-        some = tuple(each[:3] for each in rows)
-        graph = torch.export.export(module, some, dynamic_shapes=(tuple(batch for _ in rows),))
-        given = graph.module()(*rows)
-    except Exception as error:
-        trial.require(
-            False,
-            f"torch.export cannot trace its module ({error}); use torch operations alone, for any"
-            " number of rows, or raise MmalignError in module()",
-        )
-    trial.require(
-        isinstance(given, tuple) and all(isinstance(each, torch.Tensor) for each in given),
-        "the module must give a tuple of tensors, the scores first",
-    )
-    return np.asarray(given[0].detach())
-
-
 CHECKS = (
-    gives_a_module_of_its_scores,
     lets_classes_come_and_go,
     scores_any_classes,
     is_its_tensors,
