@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from mmalign.featurefile import FeatureFile as FeatureFile
     from mmalign.featurefile import read_features as read_features
     from mmalign.hooks import hookimpl as hookimpl
+    from mmalign.hub import from_pretrained as from_pretrained
+    from mmalign.hub import push_to_hub as push_to_hub
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
     from mmalign.linearfit import fit_linear as fit_linear
@@ -125,6 +127,7 @@ _HOMES = {
     "extras": ("need",),
     "featurefile": ("FeatureFile", "read_features"),
     "hooks": ("hookimpl",),
+    "hub": ("from_pretrained", "push_to_hub"),
     "linear": ("Linear", "LinearPair"),
     "linearfit": ("fit_linear",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),

@@ -7,6 +7,7 @@ from the recipe in the configuration; nothing in the files is ever executed or u
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -104,12 +105,42 @@ def save_model(model: Model, path: str | Path) -> None:
         raise MmalignError(f"cannot write {folder}: {error.strerror or error}") from None
 
 
+def copy(folder: Path, to: Path, links: bool = False) -> None:
+    """Copy a bundle's own files, and no others, to a folder that is not there.
+
+    Links are followed only where ``links`` says so: in a cache that is made of them. Raises
+    MmalignError for one elsewhere, and where the folder cannot be written.
+    """
+    if not links:
+        refuse_links(folder)
+    part = to.with_name(to.name + ".part")  # the copy is whole, or not there
+    try:
+        part.mkdir(parents=True)
+        for name in (WEIGHTS, CONFIG, CARD):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, part / name)
+        part.rename(to)
+    except OSError as error:
+        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises MmalignError where a bundle's file is a link: it may lead to anything."""
+    for name in (WEIGHTS, CONFIG, CARD):
+        if (folder / name).is_symlink():
+            raise MmalignError(
+                f"{folder / name}: a link, and a model's files must not lead elsewhere; put the"
+                " file itself in its place, if you trust it"
+            )
+
+
 def find(path: Path) -> Path:
     """The folder that holds the bundle: the one given, or its ``model``."""
     with suppress(RuntimeError):  # a home folder of nobody
         path = path.expanduser()
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
+            refuse_links(folder)
             if not (folder / WEIGHTS).is_file():
                 raise MmalignError(f"{folder}: no {WEIGHTS}; the bundle is incomplete")
             return folder

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmalign import cli_model, cli_recipes
+from mmalign import cli_hub, cli_model, cli_recipes
 from mmalign.cli_recipes import Settings
 from mmalign.errors import MmalignError
 from mmalign.terminal import make_console
@@ -207,3 +207,4 @@ def extract(
 
 app.add_typer(cli_recipes.app)
 app.add_typer(cli_model.app)
+app.add_typer(cli_hub.app)

@@ -27,9 +27,7 @@ def export(
     ] = None,
 ) -> None:
     """Copy a model out of a run, or write it as ONNX, which onnxruntime then has to agree with."""
-    import shutil
-
-    from mmalign.bundle import find, load
+    from mmalign.bundle import copy, find, load
 
     loaded = load(model)
     _refuse_existing(to)
@@ -45,10 +43,7 @@ def export(
         return
     if modality:
         raise MmalignError(f"--modality: {to} is a folder, which takes the whole model")
-    try:
-        shutil.copytree(find(model), to)
-    except OSError as error:
-        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+    copy(find(model), to)
     print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
 
 
