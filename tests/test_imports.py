@@ -22,7 +22,7 @@ LAYERS = (
     {"contracts", "rows", "report", "pictures"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
-    {"align", "plugins", "protocol", "linearfit", "model", "classfile"},
+    {"align", "plugins", "protocol", "linearfit", "model", "classfile", "card"},
     {"train", "tables", "listing", "systems", "onnxfile"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting", "newcomers"},
@@ -63,6 +63,7 @@ PROGRAM = {
     "listing",
     "progress",
     "summary",
+    "card",
     "bundle",
     "model",
     "reclassing",
