@@ -27,7 +27,8 @@ def export(
     ] = None,
 ) -> None:
     """Copy a model out of a run, or write it as ONNX, which onnxruntime then has to agree with."""
-    from mmalign.bundle import copy, find, load
+    from mmalign.bundle import find, load
+    from mmalign.bundlefiles import copy
 
     loaded = load(model)
     _refuse_existing(to)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmalign.bundle import CARD, CONFIG, WEIGHTS, copy, find, load, save_model
+from mmalign.bundle import find, load, save_model
+from mmalign.bundlefiles import CONFIG, FILES, WEIGHTS, copy
 from mmalign.errors import MmalignError
 from mmalign.extras import need
 from mmalign.model import Model
 
-FILES = (WEIGHTS, CONFIG, CARD)
 EXTRA = "hub"
 
 

@@ -12,7 +12,7 @@ from fakehub import OWNER, READER, running
 
 import mmalign
 from mmalign import MmalignError, from_pretrained, push_to_hub
-from mmalign.bundle import CARD, CONFIG, WEIGHTS
+from mmalign.bundlefiles import CARD, CONFIG, WEIGHTS
 
 # huggingface_hub's own, of how it sends a large file.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

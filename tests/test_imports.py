@@ -19,7 +19,7 @@ LAYERS = (
     {"errors", "progress"},
     {"types", "component", "board", "lock", "extras", "terminal"},
     {"answers", "figure", "grid"},
-    {"contracts", "rows", "report", "pictures"},
+    {"contracts", "rows", "report", "pictures", "bundlefiles"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "card"},
@@ -65,6 +65,7 @@ PROGRAM = {
     "summary",
     "card",
     "bundle",
+    "bundlefiles",
     "model",
     "reclassing",
     "classfile",
