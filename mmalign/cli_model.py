@@ -26,18 +26,35 @@ class Form(StrEnum):
 
 
 @app.command()
-def export(model: ModelPath, to: NewFolder) -> None:
-    """Copy a model out of a run, after loading it once to see that it is whole."""
-    import shutil
-
+def export(
+    model: ModelPath,
+    to: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet, or such a file, .onnx.")
+    ],
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="An input of the .onnx file; all sample-level ones by default."),
+    ] = None,
+) -> None:
+    """Copy a model out of a run, or write it as ONNX, which onnxruntime then has to agree with."""
     from mmalign.bundle import find, load
+    from mmalign.bundlefiles import copy
 
     loaded = load(model)
     _refuse_existing(to)
-    try:
-        shutil.copytree(find(model), to)
-    except OSError as error:
-        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+    if to.suffix == ".onnx":
+        from mmalign.onnxfile import TOLERANCE, export_onnx
+
+        done = export_onnx(loaded, to, modality)
+        print(
+            f"{to}: {_classes(done.classes)}, rows of {', '.join(done.inputs)}; onnxruntime and"
+            f" PyTorch differ by {done.difference:.0e} of a row's largest number"
+            f" ({TOLERANCE:g} is allowed)"
+        )
+        return
+    if modality:
+        raise MmalignError(f"--modality: {to} is a folder, which takes the whole model")
+    copy(find(model), to)
     print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
 
 

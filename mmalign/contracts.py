@@ -287,6 +287,22 @@ class LatentSpace(Fitted, Protocol):
 
 
 @runtime_checkable
+class Exportable(Fitted, Protocol):
+    """A fitted thing whose scores are nothing but torch operations, as an ONNX file needs."""
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> torch.nn.Module:
+        """A module that scores rows which have all of these modalities, over these classes.
+
+        It is called with one tensor a modality, in this order: scaled rows, (rows, dim)
+        float32. It gives a tuple: the scores that ``scores`` gives, (rows, classes), then the
+        latents, (rows, latent), where there are any. No branch in it may depend on a number
+        in the rows, or on how many there are. Raises MmalignError where there is no such
+        module.
+        """
+        ...
+
+
+@runtime_checkable
 class Variant(Protocol):
     """Another way in which a fitted thing scores."""
 

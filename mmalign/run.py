@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmalign import bundle, summary
 from mmalign.answering import Answer, answer
+from mmalign.card import card
 from mmalign.contracts import Fitted
 from mmalign.place import checked_device, kept_fits, made_folder, new_folder
 from mmalign.plugins import Registry
@@ -121,7 +122,7 @@ def write(folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted
         problem.scalings,
         recipe.table,
         {**about, "seed": report.seeds[0], "facts": dict(report.facts[0])},
-        summary.card(report, report.seeds[0]),
+        card(report, report.seeds[0]),
     )
 
 

@@ -1,4 +1,4 @@
-"""A report as text for the terminal, as JSON, and as a model card."""
+"""A report as text for the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -209,72 +209,3 @@ def _hardest(report: Report, count: int = 3) -> list[RenderableType]:
 
 def _accuracies(report: Report, accuracy: Mapping[int, float], places: list[int]) -> str:
     return ", ".join(f"{report.classes[place]} {100 * accuracy[place]:.0f} %" for place in places)
-
-
-def card(report: Report, seed: int) -> str:
-    """A model card: what the model is, how it scored, how to use it, and its limits."""
-    context: Mapping[str, Any] = report.context
-    rows = "\n".join(
-        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in listed(report).items()
-    )
-    notes = "".join(f"\n> **Warning.** {note}\n" for note in report.notes)
-    hashes = "\n".join(f"- `{name}`: `{value}`" for name, value in context["data"].items())
-    return CARD.format(
-        recipe=report.recipe,
-        notes=notes,
-        method=context["recipe_table"]["method"]["use"],
-        dataset=context["recipe_table"]["dataset"]["use"],
-        modalities=", ".join(context["recipe_table"]["modality"]),
-        seen=context["seen"],
-        unseen=context["unseen"],
-        seed=seed,
-        seeds=len(set(report.seeds)),
-        rows=rows,
-        hashes=hashes,
-        reading=context["reading"],
-        versions=", ".join(f"{name} {value}" for name, value in context["versions"].items()),
-    )
-
-
-CARD = """---
-library_name: mmalign
-tags: [zero-shot-learning, {method}]
----
-# {recipe}
-{notes}
-A `{method}` model trained on `{dataset}` from {modalities}: {seen} seen classes, and {unseen}
-that it knows from their description only. It is the model of seed {seed}.
-
-| % | over {seeds} seed(s) | |
-|---|---|---|
-{rows}
-
-{reading}
-
-## Use
-
-```python
-import mmalign
-
-model = mmalign.load("model")
-model.predict(features, top=5)  # (rows, dim), raw: the model scales them itself
-```
-
-```
-mmalign predict model features.npy
-```
-
-## Limits
-
-Scores order the classes of one row. Probabilities come from one temperature, fitted on the
-validation protocol: other classes, and fewer of them. Features must come from the backbone that
-made the training features.
-
-## Data
-
-SHA-256 of the files that it was trained on:
-
-{hashes}
-
-Made with {versions}.
-"""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmalign.errors import MmalignError
-from mmalign.systems.rows import asked_of, side_by_side
+from mmalign.systems.rows import Asked, asked_of, side_by_side
 from mmalign.types import Facts, Floats, Session, Signature, View
 
 if TYPE_CHECKING:
@@ -60,13 +60,33 @@ class FittedSystem:
         if not whole.all():
             row = int(np.argmin(whole))
             raise MmalignError(f"row {row} lacks one of {', '.join(self.features)}")
-        asked = asked_of(classes, self.descriptions, self.known, self.numbers)
-        model = self.alone if set(classes) <= set(self.unseen) else self.all
+        model, asked = self.scoring(classes)
         parts = torch.from_numpy(x).to(self.device).split(CHUNK) if len(x) else ()
         scores = [model.scores(part, asked).float() for part in parts]
         empty = torch.empty(0, len(classes), device=self.device)
         found: Floats = torch.cat([empty, *scores]).cpu().numpy()
         return found
+
+    def scoring(self, classes: Sequence[int]) -> tuple[Scoring, Asked]:
+        """The model that these classes are scored by, and what it is asked."""
+        asked = asked_of(classes, self.descriptions, self.known, self.numbers)
+        return self.alone if set(classes) <= set(self.unseen) else self.all, asked
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> nn.Module:
+        """The model that these classes are scored by, as a module.
+
+        Raises MmalignError for other modalities than all that it scores rows by, and for a
+        system that is no graph of torch operations.
+        """
+        if sorted(modalities) != sorted(self.features):
+            raise MmalignError(
+                f"the model scores rows by {' and '.join(self.features)};"
+                f" got {' and '.join(modalities) or 'nothing'}"
+            )
+        made = Scored(self, modalities, classes)
+        if not getattr(made.model, "traceable", True):
+            raise MmalignError("how this model scores rows cannot be written as a graph")
+        return made
 
     def state(self) -> Mapping[str, Tensor]:
         """Every tensor: of the models, the descriptions and the classes with rows."""
@@ -121,6 +141,22 @@ class FittedSystem:
         """The size of the model that answers the generalized question, and what was chosen."""
         parameters = sum(tensor.numel() for tensor in self.all.state().values())
         return {"parameters": parameters, "chosen": dict(self.chosen)}
+
+
+class Scored(nn.Module):
+    """Scores of whole rows over classes; see ``mmalign.Exportable``."""
+
+    def __init__(
+        self, fitted: FittedSystem, modalities: Sequence[str], classes: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.places = [modalities.index(name) for name in fitted.features]
+        self.model, self.asked = fitted.scoring(classes)
+
+    def forward(self, *rows: Tensor) -> tuple[Tensor]:
+        """Scores, (rows, classes)."""
+        x = torch.cat([rows[place] for place in self.places], dim=1)
+        return (self.model.scores(x, self.asked).float(),)
 
 
 def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -> FittedSystem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmalign import (
     Aligner,
@@ -22,6 +22,7 @@ from mmalign import (
     Variant,
     View,
 )
+from mmalign_aligned_vae.exporting import EncodedAndScored
 from mmalign_aligned_vae.fusion import Fusion, fuse
 from mmalign_aligned_vae.statistics import Described, LatentStatistics
 
@@ -92,6 +93,10 @@ class FittedVAE:
         """The size of the model, what the head has to say, and what was chosen for it."""
         parameters = sum(p.numel() for p in self.aligner.parameters())
         return {"parameters": parameters, "head": dict(self.head.facts), "choice": self.choice}
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> nn.Module:
+        """Encoders, fusion and head, as one module that gives scores and latents."""
+        return EncodedAndScored(self, modalities, classes)
 
     @torch.no_grad()
     def reclassed(

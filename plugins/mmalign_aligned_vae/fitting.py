@@ -13,6 +13,7 @@ from torch import Tensor
 from mmalign import (
     Aligner,
     Facts,
+    FittedHead,
     Head,
     MmalignError,
     Parts,
@@ -114,9 +115,11 @@ def restore(
     surplus = [name for name in state if not name.startswith(own)]
     if surplus:
         raise MmalignError(f"the model holds a surplus tensor '{surplus[0]}'")
+    own_tensors = _part(state, "aligner.")
+    _check_sizes(own_tensors, method, signature, parts)
     aligner = Aligner(parts.modalities, signature.dims, method.latent, Session(0).generator)
     try:
-        aligner.load_state_dict(_part(state, "aligner."))
+        aligner.load_state_dict(own_tensors)
     except RuntimeError as error:
         raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
     head = _head(parts)
@@ -129,6 +132,7 @@ def restore(
         _number(state, "temperature"),
         chosen_head=head,
     )
+    _try_head(fitted.head, method.latent, signature)
     kept = _part(state, "statistics.")
     if not kept:
         return fitted
@@ -144,6 +148,41 @@ def _number(state: Mapping[str, Tensor], name: str) -> float | None:
     if tensor is not None and tensor.numel() != 1:
         raise MmalignError(f"the model's '{name}' is not one number")
     return None if tensor is None else float(tensor)
+
+
+def _check_sizes(
+    state: Mapping[str, Tensor], method: AlignedVAE, signature: Signature, parts: Parts
+) -> None:
+    """Raises MmalignError where widths and tensors disagree.
+
+    Before anything is made of such widths: a number in a file may ask for all memory.
+    """
+    for name, modality in parts.modalities.items():
+        (encoder, decoder), dim = modality.hidden, signature.dims[name]
+        wanted = {
+            f"encoders.{name}.hidden": (encoder, dim),
+            f"encoders.{name}.moments": (2 * method.latent, encoder),
+            f"decoders.{name}.hidden": (decoder, method.latent),
+            f"decoders.{name}.output": (dim, decoder),
+        }
+        for part, shape in wanted.items():
+            tensor = state.get(f"{part}.weight")
+            if tensor is None or tensor.shape != shape or tensor.dtype != torch.float32:
+                found = "missing" if tensor is None else f"{tuple(tensor.shape)}, {tensor.dtype}"
+                raise MmalignError(
+                    f"the model's tensors do not fit its configuration: '{part}.weight' must be"
+                    f" {shape}, torch.float32; it is {found}"
+                )
+
+
+@torch.no_grad()
+def _try_head(head: FittedHead, latent: int, signature: Signature) -> None:
+    """Score a latent, which fails for a head of other shapes or of another precision."""
+    try:
+        for classes in ((*signature.seen, *signature.unseen), signature.unseen):
+            head.scores(torch.zeros(1, latent), classes)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise MmalignError(f"the head's tensors do not fit the latent space: {error}") from None
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -209,6 +209,55 @@ def test_a_method_that_mistakes_changed_classes_is_caught(
         check()
 
 
+class Moduled(Prototypes):
+    """Offers a module; ``wrong`` says what is wrong with it."""
+
+    wrong: ClassVar[str] = ""
+
+    def module(self, modalities: Any, classes: Any) -> torch.nn.Module:
+        points, wrong = self.points[list(classes)], type(self).wrong
+        if wrong == "refuses":
+            raise MmalignError("not this one")
+
+        class Distances(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> Any:
+                if wrong == "branches" and x.sum() > 0:
+                    x = x + 1
+                apart = (x[:, None] - points).square().sum(-1)
+                scores = -(apart.sqrt() if wrong != "other" else apart)
+                return scores if wrong == "bare" else (scores,)
+
+        return Distances()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("", None),
+        ("refuses", None),
+        ("other", "other scores than"),
+        ("bare", "a tuple of tensors"),
+        ("branches", "cannot trace its module"),
+    ],
+)
+def test_a_module_that_is_no_graph_of_its_scores_is_caught(
+    wrong: str, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Moduled, "wrong", wrong)
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        return Moduled(method().fit(training, parts, session).points)
+
+    tried = method()
+    monkeypatch.setattr(type(tried), "fit", fit)
+    check = {str(each): each for each in checks(tried)}["gives-a-module-of-its-scores"]
+    if said is None:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=said):
+        check()
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "said"),
     [
