@@ -53,7 +53,8 @@ class Model:
         for an unknown class or modality, for rows of another width than the model was
         trained on, and for a row that lacks every modality.
         """
-        return self.fitted.scores(self._views(features), self._indices(classes))
+        views = self._views(features)
+        return self.fitted.scores(views, self._indices(classes))
 
     def predict(
         self,
