@@ -446,10 +446,10 @@ def archive(path: Path) -> None:
 
 
 WRONG_FEATURES = {
-    "Python objects, which are never unpickled": lambda path: np.save(
+    "it holds Python objects, which are never read": lambda path: np.save(
         path, np.array([[Bomb(path.with_name("exploded"))]], dtype=object), allow_pickle=True
     ),
-    "objects, which are never unpickled": lambda path: path.write_bytes(
+    "it is no such file; a pickle is never read": lambda path: path.write_bytes(
         pickle.dumps(Bomb(path.with_name("exploded")))
     ),
     "not readable as .npy": lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\xff\xff{{{{{"),

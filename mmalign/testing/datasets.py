@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -115,15 +116,16 @@ def begins_with_a_valid_example(trial: Trial) -> None:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        made: Any
         made, wrong = build(cls, {"root": folder}, cls.__name__)
         trial.require(made is not None, f"it is not made from a root alone: {'; '.join(wrong)}")
-        found = made.inspect()  # type: ignore[attr-defined]
+        found = made.inspect()
         said = "; ".join(found.problems) or "nothing that loads"
         trial.require(
             found.source is not None and not found.problems,
             f"inspect() finds in the folder that template() writes: {said}",
         )
-        made.load()  # type: ignore[attr-defined]
+        made.load()
 
 
 def publishes_files_below_its_root(trial: Trial) -> None:

@@ -93,14 +93,13 @@ def _npy(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     # A damaged file makes numpy raise nearly anything; none of it is a bug of ours.
     except Exception as error:
-        said = " ".join(str(error).split())
-        if "pickle" in said or "Python objects" in said:
-            raise MmalignError(
-                f"{path.name}: holds Python objects, which are never unpickled, since that can"
-                " run anything; save numbers: np.save(file, np.asarray(rows, dtype='float32'))"
-            ) from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "pickle" in said:  # numpy takes whatever is no .npy file for one
+            said = "it is no such file; a pickle is never read, since it can run anything"
+        elif "Python objects" in said:
+            said = "it holds Python objects, which are never read, since they can run anything"
         raise MmalignError(
-            f"{path.name}: not readable as .npy: {said or type(error).__name__}"
+            f"{path.name}: not readable as .npy: {said}; write rows of numbers with numpy.save"
         ) from None
     if not isinstance(values, np.ndarray):
         raise MmalignError(f"{path.name}: an archive of arrays (.npz); save one with np.save")
