@@ -30,12 +30,13 @@ def check(
     ] = None,
 ) -> None:
     """Say what is in a folder, what is wrong with it, and what a run would make of it."""
-    from mmalign.inspecting import chosen, keep, show
+    from mmalign.inspecting import chosen, keep, look
+    from mmalign.inspection_text import show
     from mmalign.plugins import discover
 
-    dataset, followed = chosen(path, discover(), use, settings or ())
-    found = dataset.inspect()
-    show(found, dataset, followed, make_console(), classes)
+    what = chosen(path, discover(), use, settings or ())
+    found = look(what)
+    show(found, what, make_console(), classes)
     if recipe is not None:
         keep(found, recipe)
         print(f"\n{recipe}: mmalign run {quote(str(recipe))}")

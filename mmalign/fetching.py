@@ -90,7 +90,13 @@ def _chosen(name: str, registry: Registry, to: Path | None) -> Fetchable:
 
 
 def _root(dataset: Fetchable) -> Path:
-    return dataset.root.expanduser().resolve()
+    try:
+        root = dataset.root.expanduser().resolve()
+        root.exists()
+    # RuntimeError: "~someone" without a home, or links in a circle.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MmalignError(f"--to: '{dataset.root}' cannot be looked into: {error}") from None
+    return root
 
 
 def _there(dataset: Fetchable, force: bool, console: Console) -> bool:
@@ -118,6 +124,9 @@ def _fetch(wanted: Sequence[Fetchable], url: str, root: Path, console: Console, 
     """Get one archive, and out of it these data sets."""
     with locked(root / WORK, "fetch", "--to"):
         try:
+            for each in (root / WORK).iterdir():
+                if each.is_dir():  # unpacked by a process that was killed
+                    shutil.rmtree(each)
             archive = _archive(url, root / WORK, console)
             own = archive.path.parent == root / WORK
             try:
@@ -135,11 +144,11 @@ def _fetch(wanted: Sequence[Fetchable], url: str, root: Path, console: Console, 
 
 def _archive(url: str, folder: Path, console: Console) -> Downloaded:
     """The archive: a file that was given or kept, or a download."""
-    given = Path(url).expanduser()
     if "://" not in url:
+        given = Path(url).absolute()
         if not given.is_file():
             raise MmalignError(f"--mirror: '{url}' is no address, and no file that is there")
-        return Downloaded(given.resolve(), given.resolve().as_uri(), *_measured(given))
+        return Downloaded(given, given.as_uri(), *_measured(given))
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "archive.zip"
     kept = folder / name
     if kept.is_file():

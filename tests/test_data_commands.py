@@ -67,6 +67,9 @@ def test_example_is_written_whole_or_not_at_all(mine):
     (mine.parent / "empty").mkdir()
     assert call("data", "new", "empty", cwd=mine.parent).returncode == 0
     assert files_of(mine.parent / "empty").keys() == before.keys()
+    (mine.parent / "here").mkdir()
+    assert call("data", "new", ".", cwd=mine.parent / "here").returncode == 0
+    assert "3 unseen ones" in checked(".", cwd=mine.parent / "here")
     (mine.parent / "file").write_text("kept")
     assert "is there already" in refused("data", "new", "file", cwd=mine.parent)
     assert (mine.parent / "file").read_text() == "kept"
@@ -76,7 +79,7 @@ def test_example_is_written_whole_or_not_at_all(mine):
         locked.mkdir(mode=0o500)
         refused("data", "new", "locked/new", cwd=mine.parent)
     assert {path.name for path in mine.parent.iterdir()} - {"locked"} == {
-        "my data", "empty", "file",
+        "my data", "empty", "here", "file",
     }  # fmt: skip
 
 
@@ -157,6 +160,23 @@ def test_own_recipe_is_followed(mine):
     assert "its dataset.root is 'my data', which is not moved from here; mend it" in said
 
 
+def test_recipe_whose_modality_is_not_there_is_no_good(mine):
+    recipe = mine / "recipe.toml"
+    said = checked("my data", cwd=mine.parent)
+    assert "modality image: 32 numbers for 180 samples" in said
+    assert "modality attributes: 10 numbers for 15 classes" in said
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(f'{text}\n[modality.sound]\nuse = "image"\narray = "sound"\n')
+    done = call("data", "check", "my data", cwd=mine.parent)
+    assert done.returncode == 2
+    assert "modality.sound: data set 'folder' has no array 'sound'" in done.stderr
+    assert "Nothing is wrong" not in done.stdout
+    np.save(mine / "sound.npy", np.where(np.arange(180)[:, None] < 9, np.nan, 1.0))
+    assert "modality sound: 1 numbers for 180 samples, 9 of which lack it" in checked(
+        "my data", cwd=mine.parent
+    )
+
+
 def test_many_classes_are_cut_short(mine):
     (mine / "recipe.toml").unlink()
     (mine / "classes.csv").write_text(
@@ -181,6 +201,7 @@ def test_many_classes_are_cut_short(mine):
         (["my data", "--use", "cub"], "data set 'cub' does not look through folders"),
         (["my data", "--use", "foldr"], "no dataset 'foldr'; did you mean 'folder'?"),
         (["my data/README.md"], "give a folder of data, or a recipe that reads one"),
+        (["x" * 300], "cannot be looked into"),
         (["quick.toml"], "its data set 'synthetic' does not look through folders"),
     ],
     ids=str,

@@ -490,6 +490,14 @@ def test_killed_midway_goes_on_later(server, tmp_path):
     assert ranges(server) == [None, f"bytes={CUT}-"]
 
 
+def test_what_a_killed_one_unpacked_goes(server, tmp_path):
+    stale = tmp_path / "data" / ".fetch" / "tmp123" / "CUB"
+    stale.mkdir(parents=True)
+    (stale / "res101.mat").write_bytes(b"x")
+    fetched(server, tmp_path / "data")
+    assert {path.name for path in (tmp_path / "data" / ".fetch").iterdir()} == {"lock"}
+
+
 def test_two_at_once_do_not_meet(server, tmp_path):
     with locked(tmp_path / "data" / ".fetch", "fetch"):
         said = not_fetched(server, tmp_path / "data")
@@ -505,6 +513,9 @@ def test_full_disk(server, tmp_path, monkeypatch):
 
 
 def test_folder_that_cannot_be(server, tmp_path):
+    for name in ("x" * 300, "~nobody-of-this-name/data"):
+        said = refused("data", "fetch", "cub", "--to", name, cwd=tmp_path)
+        assert "--to: " in said
     (tmp_path / "data").write_text("mine")
     assert "cannot make" in not_fetched(server, tmp_path / "data")
     assert (tmp_path / "data").read_text() == "mine"

@@ -184,6 +184,15 @@ def test_folder_of_a_picture_is_its_class(root):
     assert loaded(root).labels.tolist() == np.repeat(np.arange(8), EACH).tolist()
 
 
+def test_backbone_of_a_file_is_told(root):
+    about = {"backbone": '{"use": "efficientnet-lite0"}'}
+    made = FeatureFile(numbers(), tuple(names_of()), metadata=about)
+    (root / "samples.csv").unlink()
+    write_features(root / "image.safetensors", made)
+    (root / "image.npy").unlink()
+    assert loaded(root).arrays["image"].backbone == {"use": "efficientnet-lite0"}
+
+
 def test_sample_without_a_row(root):
     (root / "samples.csv").write_bytes(table(("sample",), *((name,) for name in names_of())))
     write_features(root / "sound.safetensors", FeatureFile(numbers()[2:], tuple(names_of()[2:])))
@@ -446,10 +455,10 @@ def archive(path: Path) -> None:
 
 
 WRONG_FEATURES = {
-    "Python objects, which are never unpickled": lambda path: np.save(
+    "it holds Python objects, which are never read": lambda path: np.save(
         path, np.array([[Bomb(path.with_name("exploded"))]], dtype=object), allow_pickle=True
     ),
-    "objects, which are never unpickled": lambda path: path.write_bytes(
+    "it is no such file; a pickle is never read": lambda path: path.write_bytes(
         pickle.dumps(Bomb(path.with_name("exploded")))
     ),
     "not readable as .npy": lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\xff\xff{{{{{"),

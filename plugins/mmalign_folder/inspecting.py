@@ -97,9 +97,11 @@ def _recipe(settings: Folder, source: Source) -> str:
         for name, value in given.items()
         if value != getattr(usual, name)
     ]
+    rows = len(source.splits.train)
     return recipe(
         lines,
         [name for name, view in arrays if view.level == "sample"],
         [name for name, view in arrays if view.level == "class"],
         [name for name, texts in source.texts.items() if any(texts.values)],
+        batch=16 if rows < 500 else 32 if rows < 2000 else 64,
     )
