@@ -29,7 +29,7 @@ ROOM = 15e9  # bytes; the larger environment takes 5.6 GB, and pip unpacks besid
 TOLERANCE = 1e-5
 
 THERE = """
-import json, sys
+import json, pathlib
 import numpy as np, torch
 import mmalign
 model = mmalign.load("model")
@@ -38,7 +38,8 @@ np.save("there.npy", model.scores(rows))
 fewer = model.without_classes(["seen 001"])
 np.save("fewer.npy", fewer.scores(rows))
 mmalign.save_model(fewer, "fewer")
-json.dump({"torch": torch.__version__, "mmalign": mmalign.__file__}, open("there.json", "w"))
+about = {"torch": torch.__version__, "mmalign": mmalign.__file__}
+pathlib.Path("there.json").write_text(json.dumps(about))
 """
 
 

@@ -180,7 +180,8 @@ def _try_head(head: FittedHead, latent: int, signature: Signature) -> None:
     """Score a latent, which fails for a head of other shapes or of another precision."""
     try:
         for classes in ((*signature.seen, *signature.unseen), signature.unseen):
-            head.scores(torch.zeros(1, latent), classes)
+            if classes:
+                head.scores(torch.zeros(1, latent), classes)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         raise MmalignError(f"the head's tensors do not fit the latent space: {error}") from None
 
