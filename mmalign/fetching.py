@@ -18,14 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mmalign import download
-from mmalign.component import build
 from mmalign.datafiles import Fetchable
 from mmalign.download import Downloaded, Told
-from mmalign.errors import MmalignError, RecipeError, did_you_mean
+from mmalign.errors import MmalignError, did_you_mean
 from mmalign.inspecting import able
 from mmalign.lock import locked
 from mmalign.plugins import Registry
 from mmalign.progress import RunProgress
+from mmalign.recipe import built
 from mmalign.unpack import WrongArchiveError, unpack
 
 WORK = ".fetch"  # what is not there whole, in the folder of the data
@@ -82,11 +82,9 @@ def _chosen(name: str, registry: Registry, to: Path | None) -> Fetchable:
     if name not in known:
         registry.find("dataset", name)  # the error for a name that is none
         raise MmalignError(f"data set '{name}' is not published; {did_you_mean(name, known)}")
-    made, wrong = build(known[name], {} if to is None else {"root": str(to)}, name)
-    if made is None:
-        raise RecipeError(f"data set {name}", wrong)
-    checked: Fetchable = made
-    return checked
+    table = {} if to is None else {"root": str(to)}
+    made: Fetchable = built(known[name], (), name, f"data set {name}", table)
+    return made
 
 
 def _root(dataset: Fetchable) -> Path:
@@ -191,8 +189,7 @@ def _install(
     files = dataset.published.files
     with tempfile.TemporaryDirectory(dir=root / WORK) as beside:
         unpack(archive.path, files, Path(beside))
-        made, wrong = build(type(dataset), {"root": beside}, dataset.name)
-        assert made is not None, wrong
+        made = built(type(dataset), (), dataset.name, dataset.name, {"root": beside})
         try:
             differences = made.differences()
         except MmalignError as error:
