@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmalign.align import sample as sample
     from mmalign.bundle import load as load
     from mmalign.bundle import save_model as save_model
+    from mmalign.calibration import fit_temperature as fit_temperature
     from mmalign.classfile import Classes as Classes
     from mmalign.classfile import Line as Line
     from mmalign.classfile import Problems as Problems
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from mmalign.contracts import Backbone as Backbone
     from mmalign.contracts import Dataset as Dataset
     from mmalign.contracts import ErrorName as ErrorName
+    from mmalign.contracts import Exportable as Exportable
     from mmalign.contracts import Extractor as Extractor
     from mmalign.contracts import Fitted as Fitted
     from mmalign.contracts import FittedHead as FittedHead
     from mmalign.contracts import Head as Head
     from mmalign.contracts import Latents as Latents
+    from mmalign.contracts import LatentSpace as LatentSpace
     from mmalign.contracts import Loss as Loss
     from mmalign.contracts import Method as Method
     from mmalign.contracts import Modality as Modality
@@ -59,6 +62,8 @@ if TYPE_CHECKING:
     from mmalign.featurefile import FeatureFile as FeatureFile
     from mmalign.featurefile import read_features as read_features
     from mmalign.hooks import hookimpl as hookimpl
+    from mmalign.hub import from_pretrained as from_pretrained
+    from mmalign.hub import push_to_hub as push_to_hub
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
     from mmalign.linearfit import fit_linear as fit_linear
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
     from mmalign.model import Model as Model
+    from mmalign.onnxfile import export_onnx as export_onnx
     from mmalign.pictures import Preparation as Preparation
     from mmalign.pictures import read_picture as read_picture
     from mmalign.protocol import Protocol as Protocol
@@ -114,13 +120,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "bundle": ("load", "save_model"),
+    "calibration": ("fit_temperature",),
     "classfile": (
         *("Classes", "Line", "Problems", "Table"),
         *("file_inside", "read_classes", "read_table", "some_names"),
     ),
     "contracts": (
-        *("Backbone", "Extractor"),
+        *("Backbone", "Exportable", "Extractor"),
         *("Dataset", "ErrorName", "Fitted", "FittedHead", "Head", "Latents", "Loss", "Method"),
+        "LatentSpace",
         *(
             "Modality",
             "Parts",
@@ -138,11 +146,13 @@ _HOMES = {
     "extras": ("need",),
     "featurefile": ("FeatureFile", "read_features"),
     "hooks": ("hookimpl",),
+    "hub": ("from_pretrained", "push_to_hub"),
     "linear": ("Linear", "LinearPair"),
     "linearfit": ("fit_linear",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
+    "onnxfile": ("export_onnx",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
     "report": ("Measures", "measure", "stacking_bias", "top1"),

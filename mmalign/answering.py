@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmalign.answers import Answers, read_parts
-from mmalign.contracts import Fitted, Variant
+from mmalign.contracts import Fitted, LatentSpace, Variant
 from mmalign.protocol import pose
 from mmalign.report import Measures, judge
+from mmalign.searching import retrieval_of
 from mmalign.tables import Recipe
 from mmalign.types import Facts, Floats, Indices, Problem, Question, Session, Source, View
 
@@ -45,7 +46,10 @@ def answer(
     fitted = recipe.method.fit(problem.training, recipe.parts, session)
     variants: Mapping[str, Variant] = getattr(fitted, "variants", {})
     measured = {name: measured_by(each, problem.question) for name, each in variants.items()}
-    answered = Answer(measured_by(fitted, problem.question), measured, fitted.facts)
+    facts = fitted.facts
+    if recipe.report.retrieval and isinstance(fitted, LatentSpace):
+        facts = {**facts, "retrieval": retrieval_of(fitted, problem)}
+    answered = Answer(measured_by(fitted, problem.question), measured, facts)
     return problem, fitted, answered
 
 

@@ -14,21 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
+from mmalign.bundlefiles import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    Config,
+    digest,
+    read_config,
+    read_tensors,
+    refuse_links,
+)
 from mmalign.component import plain
-from mmalign.contracts import Fitted
+from mmalign.contracts import Fitted, Method, Parts
 from mmalign.errors import MmalignError
 from mmalign.model import Model
 from mmalign.plugins import Registry, discover
-from mmalign.recipe import assemble
+from mmalign.recipe import assemble_parts
 from mmalign.types import Scaling, Signature
 
-FORMAT = 2  # 1 kept nothing of the latents of classes, and is read still
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-OWN = ("format", "recipe", "signature", "unit")  # of config.json, what ``save`` writes itself
+OWN = (
+    "format",
+    "recipe",
+    "signature",
+    "unit",
+    "sha256",
+)  # of config.json, what ``save`` writes itself
 CHANGED = "\n## Classes were changed afterwards\n"
 
 
@@ -53,14 +66,15 @@ def save(
     for name, scaling in scalings.items():
         tensors[f"scaling.{name}.offset"] = torch.from_numpy(scaling.offset.copy())
         tensors[f"scaling.{name}.factor"] = torch.from_numpy(scaling.factor.copy())
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     config = {
         "format": FORMAT,
         "recipe": table,
         "signature": asdict(signature),
         "unit": {name: scaling.unit for name, scaling in scalings.items()},
+        "sha256": {WEIGHTS: digest(folder / WEIGHTS)},
         **about,
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
 
@@ -72,21 +86,41 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
     are not installed.
     """
     folder = find(Path(path))
-    config, tensors = _config(folder), _tensors(folder)
+    config, table = read_config(folder)
+    tensors = read_tensors(folder, config.sha256.get(WEIGHTS))
+    signature = config.signature
+    method, parts = _parts(folder, config, registry or discover())
     try:
-        recipe = assemble("model", config["recipe"], registry or discover(), where=str(folder))
-        signature = _signature(config["signature"], set(recipe.parts.modalities))
+        if signature.dims.keys() != parts.modalities.keys():
+            raise ValueError(f"dims are not of {', '.join(sorted(parts.modalities))}")
         scalings = {
-            name: _scaling(tensors, name, dim, bool(config["unit"][name]))
+            name: _scaling(tensors, name, dim, config.unit[name])
             for name, dim in signature.dims.items()
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
+        raise MmalignError(f"{folder}: incomplete or altered ({error})") from None
+    try:
+        fitted = method.restore(tensors, signature, parts)
+    except MmalignError as error:
+        raise MmalignError(f"{folder / WEIGHTS}: {error}") from None
+    return Model(signature, scalings, parts.modalities, fitted, table, _card(folder))
+
+
+def _parts(folder: Path, config: Config, registry: Registry) -> tuple[Method, Parts]:
+    """The components. Raises MmalignError, naming plugins that the model was made with."""
+    try:
+        return assemble_parts(config.recipe, registry, str(folder))
+    except MmalignError as error:
+        there = {plugin.name for plugin in registry.plugins}
+        lacking = [f"{name} ({of})" for name, of in config.plugins.items() if name not in there]
+        if not lacking:
+            raise
+        said = f"plugins of the run that made it, and not installed here: {', '.join(lacking)}"
+        raise MmalignError(f"{error}\n  {said}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise MmalignError(
-            f"{folder / CONFIG}: incomplete or altered ({type(error).__name__}: {error})"
+            f"{folder / CONFIG}: its recipe is altered ({type(error).__name__}: {error})"
         ) from None
-    fitted = recipe.method.restore(tensors, signature, recipe.parts)
-    card = _card(folder)
-    return Model(signature, scalings, recipe.parts.modalities, fitted, config, card)
 
 
 def save_model(model: Model, path: str | Path) -> None:
@@ -110,41 +144,18 @@ def find(path: Path) -> Path:
         path = path.expanduser()
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
+            refuse_links(folder)
             if not (folder / WEIGHTS).is_file():
                 raise MmalignError(f"{folder}: no {WEIGHTS}; the bundle is incomplete")
             return folder
     raise MmalignError(f"no model at {path.absolute()}: neither it nor its 'model' has {CONFIG}")
 
 
-def _tensors(folder: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise MmalignError(f"{folder / WEIGHTS}: not readable as safetensors: {error}") from None
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise MmalignError(f"{folder / WEIGHTS}: '{name}' holds NaN or infinity")
-    return tensors
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise MmalignError(f"{folder / CONFIG}: no valid JSON: {error}") from None
-    if not isinstance(config, dict) or type(config.get("format")) is not int:
-        raise MmalignError(f"{folder / CONFIG}: this is no model of mmalign")
-    if config["format"] > FORMAT:
-        raise MmalignError(
-            f"{folder / CONFIG}: format {config['format']} is newer than this mmalign reads"
-            f" ({FORMAT}); upgrade mmalign"
-        )
-    return config
-
-
 def _card(folder: Path) -> str:
     """The model card up to what changes of classes have added; "" where there is none."""
     try:
+        if not (folder / CARD).is_file():  # a device or a pipe may have no end
+            return ""
         return (folder / CARD).read_text(encoding="utf-8").partition(CHANGED)[0]
     except (OSError, ValueError):
         return ""
@@ -164,20 +175,11 @@ def _changed(config: Mapping[str, Any]) -> str:
     return "\n".join([CHANGED, said, "", *lines, ""])
 
 
-def _signature(table: Any, modalities: set[str]) -> Signature:
-    """Read strictly. Raises ValueError for anything but names and shapes that agree."""
-    signature: Signature = TypeAdapter(Signature).validate_json(json.dumps(table), strict=True)
-    known = range(len(signature.classes))
-    if not all(index in known for index in (*signature.seen, *signature.unseen)):
-        raise ValueError(f"seen and unseen do not index {len(known)} classes")
-    if not signature.dims.keys() == signature.levels.keys() == modalities:
-        raise ValueError(f"dims and levels are not of {', '.join(sorted(modalities))}")
-    return signature
-
-
 def _scaling(tensors: dict[str, torch.Tensor], name: str, dim: int, unit: bool) -> Scaling:
     """Take a modality's scaling out of the tensors. Raises KeyError and ValueError."""
     offset, factor = (tensors.pop(f"scaling.{name}.{part}") for part in ("offset", "factor"))
     if offset.shape != (dim,) or factor.shape != (dim,):
         raise ValueError(f"the scaling of '{name}' is not {dim} wide")
+    if not offset.dtype == factor.dtype == torch.float32:
+        raise ValueError(f"the scaling of '{name}' is not of float32")
     return Scaling(offset.numpy(), factor.numpy(), unit)

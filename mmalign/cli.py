@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmalign import cli_data, cli_model, cli_recipes
+from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes
 from mmalign.cli_recipes import Settings
 from mmalign.errors import MmalignError
 from mmalign.terminal import make_console
@@ -207,4 +207,6 @@ def extract(
 
 app.add_typer(cli_recipes.app)
 app.add_typer(cli_model.app)
+app.add_typer(cli_latent.app)
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_hub.app)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,19 +17,44 @@ ModelPath = Annotated[Path, typer.Argument(help="A run's folder, or a model's.")
 NewFolder = Annotated[Path, typer.Argument(help="A folder that is not there yet.")]
 
 
-@app.command()
-def export(model: ModelPath, to: NewFolder) -> None:
-    """Copy a model out of a run, after loading it once to see that it is whole."""
-    import shutil
+class Form(StrEnum):
+    """How answers are written."""
 
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@app.command()
+def export(
+    model: ModelPath,
+    to: Annotated[
+        Path, typer.Argument(help="A folder that is not there yet, or such a file, .onnx.")
+    ],
+    modality: Annotated[
+        list[str] | None,
+        typer.Option(help="An input of the .onnx file; all sample-level ones by default."),
+    ] = None,
+) -> None:
+    """Copy a model out of a run, or write it as ONNX, which onnxruntime then has to agree with."""
     from mmalign.bundle import find, load
+    from mmalign.bundlefiles import copy
 
     loaded = load(model)
     _refuse_existing(to)
-    try:
-        shutil.copytree(find(model), to)
-    except OSError as error:
-        raise MmalignError(f"cannot write {to}: {error.strerror or error}") from None
+    if to.suffix == ".onnx":
+        from mmalign.onnxfile import TOLERANCE, export_onnx
+
+        done = export_onnx(loaded, to, modality)
+        print(
+            f"{to}: {_classes(done.classes)}, rows of {', '.join(done.inputs)}; onnxruntime and"
+            f" PyTorch differ by {done.difference:.0e} of a row's largest number"
+            f" ({TOLERANCE:g} is allowed)"
+        )
+        return
+    if modality:
+        raise MmalignError(f"--modality: {to} is a folder, which takes the whole model")
+    copy(find(model), to)
     print(f"{to}: {len(loaded.classes)} classes, rows of {', '.join(loaded.sample_modalities)}")
 
 
@@ -38,25 +65,31 @@ def predict(
         list[str],
         typer.Argument(
             metavar="[MODALITY=]FILE...",
-            help="Rows of features, .npy, unscaled; several modalities of the same rows are"
-            " fused, and NaN throughout a row says that it lacks one.",
+            help="Unscaled rows of features: .npy, .safetensors or .parquet; or a picture, or a"
+            " folder of them. Several modalities of the same rows are fused, and NaN throughout"
+            " a row says that it lacks one.",
         ),
     ],
     top: Annotated[int, typer.Option(help="Classes per row, best first.")] = 5,
     modality: Annotated[str | None, typer.Option(help="Which modality the rows are.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A CSV file; standard output by default.")
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="A table for a terminal, else by --out's suffix, or CSV."),
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
+    device: Annotated[str, typer.Option(help="A torch device, for pictures.")] = "cpu",
 ) -> None:
-    """Write the likeliest classes of each row, with their scores, as CSV."""
+    """Write the likeliest classes of each row, with scores and calibrated probabilities."""
     from mmalign.bundle import load
-    from mmalign.rows import named_files, read_rows, write_predictions
+    from mmalign.inputs import parts_of
+    from mmalign.predictions import best_of, form_of, write_answers
+    from mmalign.rows import named_files
 
     loaded = load(model)
-    named = named_files(features, modality)
-    rows = {name: read_rows(path, lacking=len(named) > 1) for name, path in named.items()}
-    best = loaded.predict(rows.get(None, rows), top)
-    write_predictions(best, out)
+    if loaded.temperature is None:
+        print("no probabilities: the model's scores are not calibrated", file=sys.stderr)
+    best = best_of(loaded, parts_of(named_files(features, modality), loaded, device), top)
+    write_answers(best, form.value if form else form_of(out, sys.stdout.isatty()), out)
 
 
 @app.command("add-classes")

@@ -228,7 +228,9 @@ class Fitted(Protocol):
     It may have ``variants``, other ways of scoring by name, such as calibrated stacking:
     objects with ``scores``, whose results a report lists in rows of their own. It may have
     ``chosen_head``, the recipe's head with its choices made, which a model then keeps in its
-    place.
+    place. It may have ``temperature``, what scores over all its classes are divided by before
+    a softmax makes probabilities of them (``fit_temperature``, on the validation protocol);
+    None where it fitted nothing that could tell.
     """
 
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -264,6 +266,38 @@ class Reclassable(Fitted, Protocol):
         ``added`` are scaled class-level views of the new classes, of some or all of the
         class-level modalities; a mask says which class has which. ``signature`` numbers the
         classes anew, in this order. Raises MmalignError where it cannot be done.
+        """
+        ...
+
+
+@runtime_checkable
+class LatentSpace(Fitted, Protocol):
+    """A fitted thing that puts every modality into one space, and brings it back out.
+
+    A method whose fits are such says ``latent_space = True``, a class variable.
+    """
+
+    def embed(self, views: Mapping[str, View]) -> Floats:
+        """Latents of rows, (rows, latent), from scaled views of one or several modalities."""
+        ...
+
+    def decode(self, z: Floats, modality: str) -> Floats:
+        """A modality's numbers from latents, (rows, dim), scaled as the model scales them."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Fitted, Protocol):
+    """A fitted thing whose scores are nothing but torch operations, as an ONNX file needs."""
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> torch.nn.Module:
+        """A module that scores rows which have all of these modalities, over these classes.
+
+        It is called with one tensor a modality, in this order: scaled rows, (rows, dim)
+        float32. It gives a tuple: the scores that ``scores`` gives, (rows, classes), then the
+        latents, (rows, latent), where there are any. No branch in it may depend on a number
+        in the rows, or on how many there are. Raises MmalignError where there is no such
+        module.
         """
         ...
 

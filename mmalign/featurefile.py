@@ -34,6 +34,16 @@ class FeatureFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
+    @property
+    def backbone(self) -> Mapping[str, Any] | None:
+        """The backbone's table, ``use`` and its fields, where the file tells it."""
+        try:
+            table = json.loads(self.metadata.get("backbone", "null"))
+        except (ValueError, RecursionError):
+            return None
+        named = isinstance(table, dict) and isinstance(table.get("use"), str)
+        return table if named else None
+
     def rows_of(self, samples: Sequence[str]) -> Indices:
         """The row of each sample, by name; -1 for a sample that has none.
 
@@ -115,7 +125,7 @@ def read_features(path: Path) -> FeatureFile:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
     features = _checked(path, tensors)
-    names = _names(path, metadata, len(features))
+    names = named_rows(path, metadata, len(features))
     stamps = tensors.get("stamps")
     if stamps is None or stamps.shape != (len(features), 2) or stamps.dtype != np.int64:
         stamps = np.zeros((0, 2), np.int64)
@@ -139,7 +149,8 @@ def _checked(path: Path, tensors: Mapping[str, np.ndarray]) -> Floats:
     return values
 
 
-def _names(path: Path, metadata: Mapping[str, str], rows: int) -> tuple[str, ...]:
+def named_rows(path: Path, metadata: Mapping[str, str], rows: int) -> tuple[str, ...]:
+    """The rows' names, from a file's metadata. Raises MmalignError where they are no such."""
     try:
         names = json.loads(metadata.get("names", "null"))
     except (ValueError, RecursionError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmalign.contracts import Fitted, Modality
+from mmalign.contracts import Fitted, LatentSpace, Modality
 from mmalign.errors import MmalignError
 from mmalign.types import Floats, Scaling, Signature, View
 
@@ -53,20 +53,7 @@ class Model:
         for an unknown class or modality, for rows of another width than the model was
         trained on, and for a row that lacks every modality.
         """
-        given, views = self._by_modality(features), {}
-        for name, values in given.items():
-            try:
-                values = np.ascontiguousarray(values, dtype=np.float32)
-                mask = np.ones(len(values), dtype=np.bool_)
-                if len(given) > 1 and values.ndim == 2:
-                    mask &= ~np.isnan(values).all(axis=1)
-                views[name] = self.scalings[name](View(values, "sample", mask))
-            except (MmalignError, ValueError, TypeError) as error:
-                raise MmalignError(f"modality '{name}': {error}") from None
-        counts = {name: len(view) for name, view in views.items()}
-        if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
-            raise MmalignError(f"every modality must have the same rows; got {said}")
+        views = self._views(features)
         return self.fitted.scores(views, self._indices(classes))
 
     def predict(
@@ -89,6 +76,56 @@ class Model:
             for row, best in zip(scores, order, strict=True)
         ]
 
+    @property
+    def temperature(self) -> float | None:
+        """What scores are divided by to make probabilities; None where nothing told it."""
+        return getattr(self.fitted, "temperature", None)
+
+    def probabilities(
+        self, features: Floats | Mapping[str, Floats], classes: Sequence[str] | None = None
+    ) -> Floats:
+        """Calibrated probabilities of raw feature rows over classes, (rows, classes).
+
+        ``softmax(scores / temperature)`` over all classes that the model knows; over some
+        classes, given that it is one of these. Raises MmalignError as ``scores`` does, and for
+        a model whose temperature is not known.
+        """
+        from mmalign.calibration import probabilities
+
+        if self.temperature is None:
+            raise MmalignError(
+                "the model's scores are not calibrated, since nothing of it was chosen on the"
+                " validation protocol; train it with a head whose epochs are, or use the scores"
+            )
+        names = self.known_classes
+        found = probabilities(self.scores(features), self.temperature)
+        if classes is None:
+            return found
+        self._indices(classes)
+        asked = found[:, [names.index(name) for name in classes]].astype(np.float64)
+        total = np.maximum(asked.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        some: Floats = (asked / total).astype(np.float32)
+        return some
+
+    def embed(self, features: Floats | Mapping[str, Floats]) -> Floats:
+        """Latents of raw rows of any modality, or of several fused, (rows, latent).
+
+        Raises MmalignError as ``scores`` does, and for a method without a latent space.
+        """
+        return self._space().embed(self._views(features))
+
+    def translate(self, features: Floats | Mapping[str, Floats], to: str) -> Floats:
+        """Another modality's numbers, decoded from the latents of these rows, (rows, dim).
+
+        They are unscaled, like those of training; where the modality's scaler is "unit" they
+        keep their direction only. Raises MmalignError as ``embed`` does, and for a modality
+        that the model has not.
+        """
+        if to not in self.signature.levels:
+            known = ", ".join(self.signature.levels)
+            raise MmalignError(f"the model has no modality '{to}'; it has {known}")
+        return self.scalings[to].undone(self._space().decode(self.embed(features), to))
+
     def with_classes(
         self, names: Sequence[str], descriptions: Mapping[str, Floats | View]
     ) -> Model:
@@ -107,6 +144,30 @@ class Model:
         from mmalign.reclassing import without_classes
 
         return without_classes(self, names)
+
+    def _space(self) -> LatentSpace:
+        if not isinstance(self.fitted, LatentSpace):
+            method = self.config["recipe"]["method"]["use"]
+            raise MmalignError(f"a model of the method '{method}' has no latent space")
+        return self.fitted
+
+    def _views(self, features: Floats | Mapping[str, Floats]) -> dict[str, View]:
+        """Scaled views of raw rows. Raises MmalignError for what are no such rows."""
+        given, views = self._by_modality(features), {}
+        for name, values in given.items():
+            try:
+                values = np.ascontiguousarray(values, dtype=np.float32)
+                mask = np.ones(len(values), dtype=np.bool_)
+                if len(given) > 1 and values.ndim == 2:
+                    mask &= ~np.isnan(values).all(axis=1)
+                views[name] = self.scalings[name](View(values, "sample", mask))
+            except (MmalignError, ValueError, TypeError) as error:
+                raise MmalignError(f"modality '{name}': {error}") from None
+        counts = {name: len(view) for name, view in views.items()}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+            raise MmalignError(f"every modality must have the same rows; got {said}")
+        return views
 
     def _by_modality(self, features: Floats | Mapping[str, Floats]) -> Mapping[str, Floats]:
         if not isinstance(features, Mapping):

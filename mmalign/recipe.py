@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from mmalign.component import build
+from mmalign.contracts import Method, Parts
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe
 
-__all__ = ["Recipe", "assemble", "built", "locate", "overrides", "read", "shipped"]
+__all__ = [
+    "Recipe",
+    "assemble",
+    "assemble_parts",
+    "built",
+    "locate",
+    "overrides",
+    "read",
+    "shipped",
+]
 
 
 def shipped() -> dict[str, Path]:
@@ -92,6 +102,20 @@ def assemble(
     if problems or recipe is None:
         raise RecipeError(where, problems)
     return recipe
+
+
+def assemble_parts(
+    table: Mapping[str, Any], registry: Registry, where: str
+) -> tuple[Method, Parts]:
+    """What a trained model is made of, from its recipe's table, whatever data set it names.
+
+    Raises RecipeError with every mistake at once.
+    """
+    reader = Reader(registry)
+    made = reader.parts(deepcopy(dict(table)))
+    if made is None:
+        raise RecipeError(where, reader.problems)
+    return made
 
 
 def overrides(settings: Sequence[str], problems: list[str]) -> dict[str, tuple[Any, str]]:

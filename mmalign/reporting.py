@@ -34,6 +34,7 @@ def reported(
         "features": [n for n, v in training.views.items() if v.level == "sample"],
         "reading": reading(recipe),
         "data": dict(source.hashes),
+        "backbones": {name: dict(table) for name, table in source.backbones.items()},
         "versions": versions(),
         "plugins": used,
         "seconds": round(seconds, 1),

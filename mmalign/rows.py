@@ -1,18 +1,30 @@
-"""Feature rows in, predictions out."""
+"""Feature rows out of files, a part at a time: .npy, .safetensors and .parquet."""
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmalign.errors import MmalignError
 from mmalign.types import Floats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAMES = ("name", "sample")  # columns of a parquet file that name its rows
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a file, (rows, dim), with their names where the file names its rows."""
+
+    values: Floats
+    names: tuple[str, ...] = ()
 
 
 def named_files(given: Sequence[str], modality: str | None = None) -> dict[Any, Path]:
@@ -24,7 +36,7 @@ def named_files(given: Sequence[str], modality: str | None = None) -> dict[Any, 
     found: dict[Any, Path] = {}
     for each in given:
         name, equals, path = each.partition("=")
-        if not equals or Path(each).is_file():
+        if not equals or Path(each).exists():
             name, path = modality or "", each
         if not name and len(given) > 1:
             raise MmalignError(f"'{each}': of several files each says its modality: NAME={each}")
@@ -34,50 +46,150 @@ def named_files(given: Sequence[str], modality: str | None = None) -> dict[Any, 
     return found
 
 
-def read_rows(path: Path, lacking: bool = False) -> Floats:
-    """Rows of an .npy file as (rows, dim) float32; never unpickles.
+def read_parts(path: Path, size: int, lacking: bool = False) -> Iterator[Part]:
+    """The rows of a file, ``size`` at a time, as float32; never unpickles.
 
-    With ``lacking``, NaN throughout a row says that it lacks the modality. Raises
-    MmalignError for a file that is no such array, holds objects, or is not finite.
+    A file is .safetensors (its tensor "features", or its only one), .parquet (one column of
+    lists, or columns of numbers; a column "name" names the rows), or else .npy. With
+    ``lacking``, NaN throughout a row says that it lacks the modality. Raises MmalignError for
+    a file that is none of these, that has no row, and for NaN or infinity.
     """
+    readers: Mapping[str, Callable[[Path, int], Iterator[Part]]] = {
+        ".safetensors": _of_safetensors,
+        ".parquet": _of_parquet,
+    }
+    start, dim = 0, None
+    for part in readers.get(path.suffix.lower(), _of_npy)(path, size):
+        rows = _finite(path, part.values, start, lacking)
+        if dim not in (None, rows.shape[1]):
+            raise MmalignError(f"{path}: row {start} has {rows.shape[1]} numbers, others {dim}")
+        start, dim = start + len(rows), rows.shape[1]
+        yield Part(rows, part.names)
+    if start == 0:
+        raise MmalignError(f"{path}: (rows, dim) was expected; this has no row")
+
+
+def alongside(files: Mapping[Any, Iterator[Part]]) -> Iterator[dict[Any, Part]]:
+    """Parts of several files of the same rows, by modality.
+
+    Raises MmalignError where one has more rows than another, or names them otherwise.
+    """
+    start = 0
+    for parts in zip_longest(*files.values()):
+        counts = [0 if part is None else len(part.values) for part in parts]
+        if len(set(counts)) > 1:
+            said = ", ".join(
+                f"{start + count} of '{name}'" for name, count in zip(files, counts, strict=True)
+            )
+            raise MmalignError(f"every modality must have the same rows; got {said} or more")
+        _same_names([part.names for part in parts if part.names], start)
+        start += counts[0]
+        yield dict(zip(files, parts, strict=True))
+
+
+def _same_names(named: Sequence[tuple[str, ...]], start: int) -> None:
+    for other in named[1:]:
+        for row, (one, two) in enumerate(zip(named[0], other, strict=True), start=start):
+            if one != two:
+                raise MmalignError(f"row {row} is '{one}' in one file and '{two}' in another")
+
+
+def _of_npy(path: Path, size: int) -> Iterator[Part]:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as .npy numbers: {said}") from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise MmalignError(f"{path}: real numbers were expected, not {kind}")
+    if not isinstance(values, np.ndarray):
+        raise MmalignError(f"{path}: an array was expected, not {type(values).__name__}")
     if values.ndim == 1:
         values = values[None]
-    if values.ndim != 2 or len(values) == 0:
-        raise MmalignError(f"{path}: (rows, dim) was expected; this is {values.shape}")
+    yield from _cut(path, values, values.shape, size)
+
+
+def _of_safetensors(path: Path, size: int) -> Iterator[Part]:
+    from safetensors import SafetensorError, safe_open
+
+    from mmalign.featurefile import named_rows
+
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            keys = list(opened.keys())
+            key = "features" if "features" in keys else keys[0]
+            if key != "features" and len(keys) > 1:
+                raise MmalignError(
+                    f"{path}: holds {len(keys)} tensors, none of them 'features'; which is meant?"
+                )
+            tensor = opened.get_slice(key)
+            shape, metadata = tuple(tensor.get_shape()), opened.metadata() or {}
+            names = named_rows(path, metadata, shape[0]) if shape and "names" in metadata else ()
+            for start, part in enumerate(_cut(path, tensor, shape, size)):
+                yield Part(part.values, names[start * size : (start + 1) * size])
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, IndexError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
+
+
+def _cut(path: Path, values: Any, shape: tuple[int, ...], size: int) -> Iterator[Part]:
+    """Slices of what has rows, read when their turn comes."""
+    if len(shape) != 2 or 0 in shape:
+        raise MmalignError(f"{path}: (rows, dim) was expected; this is {shape}")
+    for start in range(0, shape[0], size):
+        yield Part(values[start : min(start + size, shape[0])])
+
+
+def _of_parquet(path: Path, size: int) -> Iterator[Part]:
+    from mmalign.extras import need
+
+    need("sweep", "pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=size):
+                yield _part_of(path, batch)
+    except (OSError, pa.ArrowException) as error:
+        said = getattr(error, "strerror", None) or error
+        raise MmalignError(f"{path}: not readable as parquet: {said}") from None
+
+
+def _part_of(path: Path, batch: pa.RecordBatch) -> Part:
+    """A batch's columns as rows: one column of lists, or one number a column."""
+    import pyarrow as pa
+
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    names = next((columns.pop(name) for name in NAMES if name in columns), None)
+    lists = [n for n, c in columns.items() if pa.types.is_nested(c.type)]
+    if len(columns) == 1 and lists:
+        (column,) = columns.values()
+        if column.null_count or len({len(row) for row in column}) != 1:
+            raise MmalignError(f"{path}: column '{lists[0]}' must hold lists of one length")
+        values = np.asarray(column.flatten()).reshape(len(batch), -1)
+    else:
+        for name, column in columns.items():
+            if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+                raise MmalignError(
+                    f"{path}: column '{name}' holds {column.type}; give one column of lists, or"
+                    " columns of numbers and a column 'name'"
+                )
+        if not columns:
+            raise MmalignError(f"{path}: has no column of numbers")
+        numbers = [c.cast(pa.float64()).to_numpy(zero_copy_only=False) for c in columns.values()]
+        values = np.stack(numbers, axis=1)
+    said = () if names is None else tuple(str(name) for name in names.to_pylist())
+    return Part(values, said)
+
+
+def _finite(path: Path, values: np.ndarray, start: int, lacking: bool) -> Floats:
+    """The rows as float32. Raises MmalignError for what no row can be."""
+    if values.dtype.kind not in "fiu":
+        raise MmalignError(f"{path}: real numbers were expected, not {values.dtype}")
     with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
         rows: Floats = values.astype(np.float32)
     wrong = ~np.isfinite(rows).all(axis=1)
     if lacking:
         wrong &= ~np.isnan(rows).all(axis=1)
     if wrong.any():
-        raise MmalignError(
-            f"{path}: row {int(np.argmax(wrong))} holds NaN or infinity"
-            f" ({int(wrong.sum())} such rows in all)"
-        )
+        raise MmalignError(f"{path}: row {start + int(np.argmax(wrong))} holds NaN or infinity")
     return rows
-
-
-def write_predictions(best: Sequence[Sequence[tuple[str, float]]], path: Path | None) -> None:
-    """Write ``row,rank,class,score`` as CSV to a file, or to standard output."""
-    try:
-        stream = (
-            nullcontext(sys.stdout)
-            if path is None
-            else path.open("w", newline="", encoding="utf-8")
-        )
-    except OSError as error:
-        raise MmalignError(f"cannot write {path}: {error.strerror}") from None
-    with stream as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["row", "rank", "class", "score"])
-        for row, classes in enumerate(best):
-            for rank, (name, score) in enumerate(classes, start=1):
-                writer.writerow([row, rank, name, f"{score:.6g}"])

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmalign import bundle, summary
 from mmalign.answering import Answer, answer
+from mmalign.card import card
 from mmalign.contracts import Fitted
 from mmalign.place import checked_device, kept_fits, made_folder, new_folder
 from mmalign.plugins import Registry
@@ -112,7 +113,7 @@ def write(folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted
     text = json.dumps(summary.as_json(report), indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     write_confusion(folder / "confusion.csv", report)
-    keys = ("versions", "data", "plugins", "reading")
+    keys = ("versions", "data", "plugins", "reading", "backbones")
     about: dict[str, Any] = {key: report.context[key] for key in keys}
     bundle.save(
         folder / "model",
@@ -121,7 +122,7 @@ def write(folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted
         problem.scalings,
         recipe.table,
         {**about, "seed": report.seeds[0], "facts": dict(report.facts[0])},
-        summary.card(report, report.seeds[0]),
+        card(report, report.seeds[0]),
     )
 
 

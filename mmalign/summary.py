@@ -1,4 +1,4 @@
-"""A report as text for the terminal, as JSON, and as a model card."""
+"""A report as text for the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmalign.report import METRICS, Report, Statistic, summarised
+from mmalign.report import METRICS, Report, Statistic, statistic, summarised
 
 MEANINGS = {
     "S": "seen classes, all classes searched",
@@ -116,7 +116,7 @@ def as_text(report: Report) -> RenderableType:
     lines += [Text(sentence(report), style="bold"), Text(), table]
     if report.target.get("source"):
         lines += [Text(f"published: {report.target['source']}", style="dim")]
-    lines += [Text(), *_hardest(report), *_chosen(report)]
+    lines += [*_retrieval(report), Text(), *_hardest(report), *_chosen(report)]
     return Group(*lines, Text(str(report.context.get("reading", "")), style="dim"))
 
 
@@ -142,6 +142,24 @@ def sentence(report: Report) -> str:
     unseen = report.context.get("unseen", 0)
     told = f"{unseen} classes were never seen in training" if unseen else "every class was seen"
     return f"{report.recipe}: {name} = {percent(report.summary[name])} % over {seeds}; {told}."
+
+
+def _retrieval(report: Report) -> list[RenderableType]:
+    """How well each modality's latents find those of another, where that was asked."""
+    runs = [facts["retrieval"] for facts in report.facts if "retrieval" in facts]
+    if not runs:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("retrieval")
+    keys = [key for key in next(iter(runs[0].values())) if key.startswith("R@")]
+    for title in (*(f"{key} %" for key in keys), "mean rank", "queries", "items"):
+        table.add_column(title, justify="right")
+    for way in runs[0]:
+        of = {key: [run[way][key] for run in runs] for key in runs[0][way]}
+        recall = [percent(statistic(of[key])) for key in keys]
+        rank = statistic(of["mean_rank"]).mean
+        table.add_row(way, *recall, f"{rank:.1f}", f"{of['queries'][0]}", f"{of['items'][0]}")
+    return [Text(), table]
 
 
 def _chosen(report: Report) -> list[RenderableType]:
@@ -191,71 +209,3 @@ def _hardest(report: Report, count: int = 3) -> list[RenderableType]:
 
 def _accuracies(report: Report, accuracy: Mapping[int, float], places: list[int]) -> str:
     return ", ".join(f"{report.classes[place]} {100 * accuracy[place]:.0f} %" for place in places)
-
-
-def card(report: Report, seed: int) -> str:
-    """A model card: what the model is, how it scored, how to use it, and its limits."""
-    context: Mapping[str, Any] = report.context
-    rows = "\n".join(
-        f"| {name} | {percent(each)} | {MEANINGS[name]} |" for name, each in listed(report).items()
-    )
-    notes = "".join(f"\n> **Warning.** {note}\n" for note in report.notes)
-    hashes = "\n".join(f"- `{name}`: `{value}`" for name, value in context["data"].items())
-    return CARD.format(
-        recipe=report.recipe,
-        notes=notes,
-        method=context["recipe_table"]["method"]["use"],
-        dataset=context["recipe_table"]["dataset"]["use"],
-        modalities=", ".join(context["recipe_table"]["modality"]),
-        seen=context["seen"],
-        unseen=context["unseen"],
-        seed=seed,
-        seeds=len(set(report.seeds)),
-        rows=rows,
-        hashes=hashes,
-        reading=context["reading"],
-        versions=", ".join(f"{name} {value}" for name, value in context["versions"].items()),
-    )
-
-
-CARD = """---
-library_name: mmalign
-tags: [zero-shot-learning, {method}]
----
-# {recipe}
-{notes}
-A `{method}` model trained on `{dataset}` from {modalities}: {seen} seen classes, and {unseen}
-that it knows from their description only. It is the model of seed {seed}.
-
-| % | over {seeds} seed(s) | |
-|---|---|---|
-{rows}
-
-{reading}
-
-## Use
-
-```python
-import mmalign
-
-model = mmalign.load("model")
-model.predict(features, top=5)  # (rows, dim), raw: the model scales them itself
-```
-
-```
-mmalign predict model features.npy
-```
-
-## Limits
-
-Scores order the classes of one row; they are no calibrated probabilities. Features must
-come from the backbone that made the training features.
-
-## Data
-
-SHA-256 of the files that it was trained on:
-
-{hashes}
-
-Made with {versions}.
-"""

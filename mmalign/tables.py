@@ -54,6 +54,8 @@ class ReportSettings:
     """Published numbers."""
     targets: dict[str, Target] = Field(default_factory=dict)
     """The same by data set, which goes before ``target``."""
+    retrieval: bool = False
+    """Search rows by their class's description and back: recall at 1, 5 and 10, mean rank."""
 
 
 @component
@@ -134,28 +136,45 @@ class Reader:
                 self.problems.append(
                     f"{key}: no such table" + (f"; did you mean '{near}'?" if near else "")
                 )
-        for key in ("dataset", "modality", "method"):
-            if key not in table and not any(nearest(k, [key]) for k in table if k not in TABLES):
-                self.problems.append(f"{key}: missing; a recipe needs a [{key}]")
+        self.require(("dataset",), table)
         dataset = self.one("dataset", table)
-        modalities = self.many("modality", table)
-        method = self.one("method", table)
-        losses = self.losses(table)
-        head = self.one("head", table)
+        made = self.parts(table)
         protocol = self.plain(Protocol, "protocol", table)
         report = self.plain(ReportSettings, "report", table)
         run = self.plain(RunSettings, "run", table)
         figure = self.figure(table)
-        parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
-        if not self.problems and method is not None:
-            self.problems += [*method.check(parts), *disagreements(parts, protocol)]
-        if self.problems:
+        if not self.problems and made is not None:
+            method, parts = made
+            self.problems += disagreements(parts, protocol)
+            if report.retrieval and not getattr(method, "latent_space", False):
+                self.problems.append(
+                    f"report.retrieval: the method '{method.name}' has no latent space to search"
+                )
+        if self.problems or made is None:
             return None
         return Recipe(
-            name, cast("Dataset", dataset), cast("Method", method), parts,
+            name, cast("Dataset", dataset), *made,
             cast("Protocol", protocol), cast("ReportSettings", report), cast("RunSettings", run),
             self.resolved, table, table.get("sweep"), figure, table.get("tune"),
         )  # fmt: skip
+
+    def parts(self, table: Mapping[str, Any]) -> tuple[Method, Parts] | None:
+        """What a trained model is made of: no data set, no protocol."""
+        self.require(("modality", "method"), table)
+        modalities = self.many("modality", table)
+        method = self.one("method", table)
+        losses = self.losses(table)
+        head = self.one("head", table)
+        parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
+        if not self.problems and method is not None:
+            self.problems += method.check(parts)
+        return None if self.problems or method is None else (cast("Method", method), parts)
+
+    def require(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> None:
+        """Tables that must be there; where one is misspelt, that is said elsewhere."""
+        for key in keys:
+            if key not in table and not any(nearest(k, [key]) for k in table if k not in TABLES):
+                self.problems.append(f"{key}: missing; a recipe needs a [{key}]")
 
     def figure(self, table: Mapping[str, Any]) -> Figure | None:
         """The figure of a sweep; [sweep] and [tune] themselves are read cell by cell."""

@@ -36,9 +36,11 @@ class View:
     "class" it is a class; class-level views are expanded by label inside a batch and are
     never copied to sample size. A row whose ``mask`` is False has no such modality, and
     its values are never read. ``notes`` are what a report must say of where the numbers
-    come from, ``hashes`` the SHA-256 of each file that the modality itself read. Raises
-    MmalignError for shapes that disagree and for numbers that are not finite in a row that
-    the mask says is there.
+    come from, ``hashes`` the SHA-256 of each file that the modality itself read.
+    ``backbone`` is the frozen network that the numbers are features of, as a table: ``use``,
+    its name, and its fields; a model keeps it, so as to take pictures. Raises MmalignError for
+    shapes that disagree and for numbers that are not finite in a row that the mask says is
+    there.
     """
 
     values: Floats
@@ -46,6 +48,7 @@ class View:
     mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
     notes: tuple[str, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
+    backbone: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2:
@@ -114,8 +117,9 @@ class Source:
     ``labels`` is (samples,), an index into ``classes``. ``arrays`` are found by the name
     that a modality asks for, and so are ``texts``. ``samples`` are names of the samples, of
     which none is there twice; empty where the data set has none. ``hashes`` gives the
-    SHA-256 of each file read. ``notes`` are warnings that belong into the report. Raises
-    MmalignError where lengths disagree.
+    SHA-256 of each file read. ``notes`` are warnings that belong into the report.
+    ``backbones`` is by modality, once its views are there. Raises MmalignError where lengths
+    disagree.
     """
 
     name: str
@@ -127,6 +131,7 @@ class Source:
     hashes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
+    backbones: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         offered: dict[str, View | Texts] = {**self.texts, **self.arrays}
@@ -146,12 +151,18 @@ class Source:
             raise MmalignError(f"data set '{self.name}': two samples are called '{twice}'")
 
     def with_word_of(self, views: Mapping[str, View]) -> Source:
-        """The same with each view's notes and hashes, under the name of its modality."""
+        """The same with each view's notes, hashes and backbone, by the name of its modality."""
         notes = [f"{name}: {note}" for name, view in views.items() for note in view.notes]
         hashes = {
             f"{n}/{file}": sha for n, view in views.items() for file, sha in view.hashes.items()
         }
-        return replace(self, notes=(*self.notes, *notes), hashes={**self.hashes, **hashes})
+        backbones = {n: view.backbone for n, view in views.items() if view.backbone is not None}
+        return replace(
+            self,
+            notes=(*self.notes, *notes),
+            hashes={**self.hashes, **hashes},
+            backbones=backbones,
+        )
 
 
 @dataclass(frozen=True)
@@ -256,6 +267,14 @@ class Scaling:
         values[~view.mask] = 0
         return View(values, view.level, view.mask)
 
+    def undone(self, values: Floats) -> Floats:
+        """The unscaled numbers of scaled ones, (rows, dim).
+
+        What ``unit`` took, a row's length, is lost: such rows come back at length 1.
+        """
+        unscaled: Floats = values / self.factor + self.offset
+        return unscaled
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -286,6 +305,10 @@ class Gaussian:
         return Gaussian(self.mean[rows], self.logvar[rows])
 
 
+def _nobody(*_: Any) -> None:
+    """Whom a session tells that nobody listens to; a function of a module can be pickled."""
+
+
 @dataclass(frozen=True)
 class Session:
     """One fit's surroundings: its seed, its device, and whom to tell of each epoch.
@@ -298,7 +321,7 @@ class Session:
 
     seed: int
     device: str = "cpu"
-    epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None
+    epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = _nobody
     reuse: Path | None = None
     oracle: Callable[[Any], Any] | None = None
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import mmalign
 from mmalign import MmalignError, Scaling, Session, Signature
 from mmalign.answering import answer
-from mmalign.bundle import CONFIG, WEIGHTS
+from mmalign.bundlefiles import CONFIG, WEIGHTS, digest
 from mmalign.plugins import discover
 from mmalign.recipe import read
 from mmalign.run import run
@@ -158,9 +158,11 @@ def change_config(bundle, change):
 
 
 def change_tensors(bundle, change):
+    """Change the weights, and the digest with them, as somebody would who knows of it."""
     tensors = load_file(bundle / WEIGHTS)
     change(tensors)
     save_file(tensors, bundle / WEIGHTS)
+    change_config(bundle, lambda c: c["sha256"].update({WEIGHTS: digest(bundle / WEIGHTS)}))
 
 
 @pytest.mark.parametrize(

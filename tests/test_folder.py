@@ -184,6 +184,15 @@ def test_folder_of_a_picture_is_its_class(root):
     assert loaded(root).labels.tolist() == np.repeat(np.arange(8), EACH).tolist()
 
 
+def test_backbone_of_a_file_is_told(root):
+    about = {"backbone": '{"use": "efficientnet-lite0"}'}
+    made = FeatureFile(numbers(), tuple(names_of()), metadata=about)
+    (root / "samples.csv").unlink()
+    write_features(root / "image.safetensors", made)
+    (root / "image.npy").unlink()
+    assert loaded(root).arrays["image"].backbone == {"use": "efficientnet-lite0"}
+
+
 def test_sample_without_a_row(root):
     (root / "samples.csv").write_bytes(table(("sample",), *((name,) for name in names_of())))
     write_features(root / "sound.safetensors", FeatureFile(numbers()[2:], tuple(names_of()[2:])))

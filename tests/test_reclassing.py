@@ -12,7 +12,7 @@ from helpers import modalities, source
 
 import mmalign
 from mmalign import MmalignError, Parts, Protocol, Session, pose
-from mmalign.bundle import CARD, CONFIG
+from mmalign.bundlefiles import CARD, CONFIG
 from mmalign.newcomers import read_newcomers
 
 GROWN = ["--set", "protocol.search=seen"]

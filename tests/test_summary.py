@@ -5,10 +5,12 @@ import json
 import math
 
 import pytest
+from huggingface_hub import ModelCard
 from rich.console import Console
 
+from mmalign.card import card
 from mmalign.report import Measures, Report, Statistic
-from mmalign.summary import as_json, as_text, card, interval, percent
+from mmalign.summary import as_json, as_text, interval, percent
 
 CLASSES = ("a [bold] one", "plain", "last")
 CONTEXT = {
@@ -20,6 +22,7 @@ CONTEXT = {
     "recipe_table": {
         "method": {"use": "aligned-vae"},
         "dataset": {"use": "synthetic"},
+        "protocol": {"split": "test"},
         "modality": {"image": {}, "attributes": {}},
     },
 }
@@ -137,3 +140,12 @@ def test_a_card_says_what_it_is_how_it_scored_and_what_it_saw():
         f"`images.mat`: `{'0f' * 32}`", "mmalign 0.1.0",
     ):  # fmt: skip
         assert " ".join(said.split()) in " ".join(text.split())
+
+
+def test_a_cards_head_is_what_the_hub_reads():
+    read = ModelCard(card(report(measures(0.5), measures(0.6)), seed=1)).data
+    assert (read.library_name, read.model_name) == ("mmalign", "mine")
+    assert read.tags == ["zero-shot-learning", "aligned-vae"]
+    found = {each.metric_name: each.metric_value for each in read.eval_results}
+    assert found["H: harmonic mean of S and U"] == 0.6, "of this seed's model, and no mean"
+    assert {each.dataset_split for each in read.eval_results} == {"test"}

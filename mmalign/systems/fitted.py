@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmalign.errors import MmalignError
-from mmalign.systems.rows import asked_of, side_by_side
+from mmalign.systems.rows import Asked, asked_of, side_by_side
 from mmalign.types import Facts, Floats, Session, Signature, View
 
 if TYPE_CHECKING:
     from mmalign.systems.system import Scoring, System
 
 CHUNK = 4096  # rows scored at a time
+OWN = ("descriptions", "known", "numbers", "temperature")  # tensors of no model
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class FittedSystem:
     are the same object. ``features`` are the sample-level modalities, side by side in this
     order. ``known`` are the classes that had training rows. ``numbers`` are what the models
     knew the classes as, where classes came or went since; a newcomer's is below 0.
+    ``temperature`` makes probabilities of the scores of ``all``.
     """
 
     all: Scoring
@@ -40,6 +42,7 @@ class FittedSystem:
     device: str = "cpu"
     chosen: Facts = field(default_factory=dict)
     numbers: tuple[int, ...] | None = None
+    temperature: float | None = None
 
     @torch.no_grad()
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
@@ -57,13 +60,33 @@ class FittedSystem:
         if not whole.all():
             row = int(np.argmin(whole))
             raise MmalignError(f"row {row} lacks one of {', '.join(self.features)}")
-        asked = asked_of(classes, self.descriptions, self.known, self.numbers)
-        model = self.alone if set(classes) <= set(self.unseen) else self.all
+        model, asked = self.scoring(classes)
         parts = torch.from_numpy(x).to(self.device).split(CHUNK) if len(x) else ()
         scores = [model.scores(part, asked).float() for part in parts]
         empty = torch.empty(0, len(classes), device=self.device)
         found: Floats = torch.cat([empty, *scores]).cpu().numpy()
         return found
+
+    def scoring(self, classes: Sequence[int]) -> tuple[Scoring, Asked]:
+        """The model that these classes are scored by, and what it is asked."""
+        asked = asked_of(classes, self.descriptions, self.known, self.numbers)
+        return self.alone if set(classes) <= set(self.unseen) else self.all, asked
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> nn.Module:
+        """The model that these classes are scored by, as a module.
+
+        Raises MmalignError for other modalities than all that it scores rows by, and for a
+        system that is no graph of torch operations.
+        """
+        if sorted(modalities) != sorted(self.features):
+            raise MmalignError(
+                f"the model scores rows by {' and '.join(self.features)};"
+                f" got {' and '.join(modalities) or 'nothing'}"
+            )
+        made = Scored(self, modalities, classes)
+        if not getattr(made.model, "traceable", True):
+            raise MmalignError("how this model scores rows cannot be written as a graph")
+        return made
 
     def state(self) -> Mapping[str, Tensor]:
         """Every tensor: of the models, the descriptions and the classes with rows."""
@@ -73,6 +96,8 @@ class FittedSystem:
         tensors |= {"descriptions": self.descriptions, "known": torch.tensor(self.known)}
         if self.numbers is not None:
             tensors["numbers"] = torch.tensor(self.numbers)
+        if self.temperature is not None:
+            tensors["temperature"] = torch.tensor(self.temperature, dtype=torch.float64)
         # Copies: the two models may share a tensor, and a file may not.
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -118,6 +143,22 @@ class FittedSystem:
         return {"parameters": parameters, "chosen": dict(self.chosen)}
 
 
+class Scored(nn.Module):
+    """Scores of whole rows over classes; see ``mmalign.Exportable``."""
+
+    def __init__(
+        self, fitted: FittedSystem, modalities: Sequence[str], classes: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.places = [modalities.index(name) for name in fitted.features]
+        self.model, self.asked = fitted.scoring(classes)
+
+    def forward(self, *rows: Tensor) -> tuple[Tensor]:
+        """Scores, (rows, classes)."""
+        x = torch.cat([rows[place] for place in self.places], dim=1)
+        return (self.model.scores(x, self.asked).float(),)
+
+
 def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -> FittedSystem:
     """Rebuild from tensors. Raises MmalignError for missing, surplus or misshapen ones."""
     features = tuple(sorted(n for n, level in signature.levels.items() if level == "sample"))
@@ -126,7 +167,7 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         part, dot, inner = name.partition(".")
         if dot and part in parts:
             parts[part][inner] = tensor
-        elif name not in ("descriptions", "known", "numbers"):
+        elif name not in OWN:
             raise MmalignError(f"the model holds a surplus tensor '{name}'")
     try:
         everything = system.model(parts["all"])
@@ -137,9 +178,16 @@ def restore(system: System, state: Mapping[str, Tensor], signature: Signature) -
         numbers = tuple(state["numbers"].tolist()) if "numbers" in state else None
         if numbers is not None and len(set(numbers)) != len(signature.classes):
             raise ValueError("'numbers' are not those of the classes")
-        described, unseen = state["descriptions"], signature.unseen
+        temperature = state["temperature"].item() if "temperature" in state else None
         fitted = FittedSystem(
-            everything, alone, described, features, known, unseen, numbers=numbers
+            everything,
+            alone,
+            state["descriptions"],
+            features,
+            known,
+            signature.unseen,
+            numbers=numbers,
+            temperature=temperature,
         )
         _try(fitted, signature)
     except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from mmalign.calibration import fit_temperature
 from mmalign.contracts import Parts
 from mmalign.errors import MmalignError
 from mmalign.protocol import validation
@@ -19,8 +20,18 @@ from mmalign.systems.system import Epoch, Scoring, System
 from mmalign.types import Problem, Session, Training
 
 Metric: TypeAlias = Literal["H", "T1"]
-Judge: TypeAlias = Callable[[Scoring], dict[Metric, float]]
 METRICS: tuple[Metric, ...] = ("H", "T1")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """H and T1 of a model, and what finds the temperature of its scores."""
+
+    values: Mapping[Metric, float]
+    temperature: Callable[[], float | None] = lambda: None
+
+
+Judge: TypeAlias = Callable[[Scoring], Judgement]
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Choice:
     system: System
     epoch: int
     value: float
+    temperature: float | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -66,7 +78,8 @@ def fit(system: System, training: Training, parts: Parts, session: Session) -> F
         plan.setdefault(choice.system, {})[metric] = choice.epoch
     chosen: dict[str, Any] = {"by": system.select}
     chosen |= {metric: best[metric].facts for metric in METRICS}
-    return train(system, plan, rows, training, session, chosen)
+    made = train(system, plan, rows, training, session, chosen)
+    return replace(made, temperature=best["H"].temperature)
 
 
 def choose(
@@ -85,13 +98,14 @@ def choose(
         if system.select == "last" and epoch.number < each.last:
             continue
         try:
-            values = judge(epoch.model())
+            judged = judge(epoch.model())
         except MmalignError:  # NaN or infinity as a score: it diverged
             continue
-        told(each, epoch, {str(metric): value for metric, value in values.items()})
-        for metric, value in values.items():
+        told(each, epoch, {str(metric): value for metric, value in judged.values.items()})
+        for metric, value in judged.values.items():
             if metric not in best or value > best[metric].value:
-                best[metric] = Choice(each, epoch.number, value)
+                temperature = judged.temperature() if metric == "H" else None
+                best[metric] = Choice(each, epoch.number, value, temperature)
     if not best:
         raise MmalignError(
             f"the method '{system.name}' diverged with every one of its hyper-parameters; try a"
@@ -164,14 +178,14 @@ def _by_question(rows: Rows, problem: Problem, session: Session) -> Judge:
     unseen = np.flatnonzero(np.isin(question.labels, question.unseen))
     alone = {name: view.take(unseen) for name, view in question.views.items()}
 
-    def judge(model: Scoring) -> dict[Metric, float]:
+    def judge(model: Scoring) -> Judgement:
         made = fitted(model, model, rows, problem.training, session, {})
-        found = measure(
-            made.scores(question.views, question.search.tolist()),
-            question,
-            made.scores(alone, question.unseen.tolist()),
+        scores = made.scores(question.views, question.search.tolist())
+        found = measure(scores, question, made.scores(alone, question.unseen.tolist()))
+        return Judgement(
+            {"H": found.H, "T1": found.T1},
+            lambda: fit_temperature(scores, question.labels, question.search),
         )
-        return {"H": found.H, "T1": found.T1}
 
     return judge
 
@@ -179,9 +193,9 @@ def _by_question(rows: Rows, problem: Problem, session: Session) -> Judge:
 def _by_oracle(rows: Rows, training: Training, session: Session) -> Judge:
     """Judges by the rows that are asked, which the recipe has to ask for by name."""
 
-    def judge(model: Scoring) -> dict[Metric, float]:
+    def judge(model: Scoring) -> Judgement:
         assert session.oracle is not None, "fit() has looked"
         found = session.oracle(fitted(model, model, rows, training, session, {}))
-        return {"H": found.H, "T1": found.T1}
+        return Judgement({"H": found.H, "T1": found.T1})
 
     return judge

@@ -36,7 +36,8 @@ class Scoring(Protocol):
     """A trained system: tensors, and how they score.
 
     One that scores the classes of its training alone, whatever their descriptions, says
-    ``by_description = False``: it takes no class that comes later.
+    ``by_description = False``: it takes no class that comes later. One whose scores are more
+    than torch operations on whole rows says ``traceable = False``: it is not exported.
     """
 
     def scores(self, x: Float[Tensor, "rows dim"], asked: Asked) -> Float[Tensor, "rows classes"]:

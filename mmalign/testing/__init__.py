@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from mmalign.contracts import KINDS, Kind, Parts
-from mmalign.testing import backbones, components, datasets, fits, losses, modalities
+from mmalign.testing import backbones, components, datasets, fits, graphs, losses, modalities
 from mmalign.testing.trial import ConformanceError, Trial, tiny_source
 from mmalign.types import Source
 
@@ -34,7 +34,12 @@ CHECKS: Mapping[Kind, Sequence[Checker]] = {
     "loss": losses.CHECKS,
     "head": (fits.leaves_nothing_open, *fits.CHECKS),
     "backbone": backbones.CHECKS,
-    "method": (fits.accepts_its_parts, *fits.CHECKS, fits.bears_missing_rows),
+    "method": (
+        fits.accepts_its_parts,
+        *fits.CHECKS,
+        fits.bears_missing_rows,
+        graphs.gives_a_module_of_its_scores,
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from mmalign.contracts import Reclassable
+from mmalign.contracts import LatentSpace, Reclassable
 from mmalign.errors import MmalignError
 from mmalign.testing.trial import Trial, globals_kept
 from mmalign.types import Session, View
@@ -83,10 +83,17 @@ def is_its_tensors(trial: Trial) -> None:
         "state() must give tensors by name and nothing else; settings belong into fields",
     )
     back = load(save({name: tensor.contiguous() for name, tensor in state.items()}))
+    restored = trial.restore(back)
     trial.require(
-        np.array_equal(everything(trial, trial.restore(back)), everything(trial, trial.fitted)),
+        np.array_equal(everything(trial, restored), everything(trial, trial.fitted)),
         "restored from its tensors it gives other scores; state() must hold all that is learnt,"
         " and restore() take nothing from elsewhere",
+    )
+    warm, again = (getattr(each, "temperature", None) for each in (trial.fitted, restored))
+    trial.require(
+        warm == again and (warm is None or 0 < warm < float("inf")),
+        f"has the temperature {warm}, and {again} when restored from its tensors; it is a positive"
+        " number that state() holds, or None",
     )
 
 
@@ -201,7 +208,33 @@ def lets_classes_come_and_go(trial: Trial) -> None:
     )
 
 
+def has_its_latent_space(trial: Trial) -> None:
+    """Who says ``latent_space`` has one for every modality, there and back."""
+    said = trial.kind == "method" and getattr(trial.component, "latent_space", False)
+    if trial.kind == "method":
+        trial.require(
+            said == isinstance(trial.fitted, LatentSpace),
+            "latent_space and what fit() gives disagree: embed() and decode() make a latent space",
+        )
+    if not said:
+        return
+    widths = set()
+    for name, view in trial.training.views.items():
+        rows = replace(view.take(np.flatnonzero(view.mask)[:3]), level="sample")
+        z = trial.fitted.embed({name: rows})
+        x = trial.fitted.decode(z, name)
+        widths.add(z.shape[1])
+        trial.require(
+            z.shape[0] == len(rows) and x.shape == rows.values.shape,
+            f"'{name}': {len(rows)} rows of {view.dim} become latents {z.shape} and then {x.shape}",
+        )
+        finite = bool(np.isfinite(z).all() and np.isfinite(x).all())
+        trial.require(finite, f"'{name}': latents or what is decoded are not finite")
+    trial.require(len(widths) == 1, f"latents of modalities differ in width: {widths}")
+
+
 CHECKS = (
+    has_its_latent_space,
     lets_classes_come_and_go,
     scores_any_classes,
     is_its_tensors,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmalign import (
     Aligner,
@@ -22,6 +22,7 @@ from mmalign import (
     Variant,
     View,
 )
+from mmalign_aligned_vae.exporting import EncodedAndScored
 from mmalign_aligned_vae.fusion import Fusion, fuse
 from mmalign_aligned_vae.statistics import Described, LatentStatistics
 
@@ -34,8 +35,9 @@ class FittedVAE:
     """A trained aligner with a head on its latents.
 
     ``bias`` is what calibrated stacking takes off the scores of the ``seen`` classes; None
-    where it was not asked for. ``chosen_head`` has made all its choices, and ``statistics``
-    are what it can be fitted to again.
+    where it was not asked for. ``temperature`` makes probabilities of the scores; None where
+    nothing was chosen on the validation protocol, which tells it. ``chosen_head`` has made
+    all its choices, and ``statistics`` are what it can be fitted to again.
     """
 
     aligner: Aligner
@@ -43,6 +45,7 @@ class FittedVAE:
     seen: tuple[int, ...]
     fusion: Fusion = "product"
     bias: float | None = None
+    temperature: float | None = None
     device: str = "cpu"
     choice: Facts = field(default_factory=dict)
     chosen_head: Head | None = None
@@ -55,6 +58,20 @@ class FittedVAE:
         scores: Floats = self.head.scores(z, classes).cpu().numpy()
         return scores
 
+    @torch.no_grad()
+    def embed(self, views: Mapping[str, View]) -> Floats:
+        """The rows' fused posterior means, (rows, latent)."""
+        z: Floats = encode(self.aligner, views, self.device, self.fusion).cpu().numpy()
+        return z
+
+    @torch.no_grad()
+    def decode(self, z: Floats, modality: str) -> Floats:
+        """What the modality's decoder makes of latents, (rows, dim)."""
+        parts = torch.from_numpy(np.asarray(z, np.float32)).to(self.device).split(ROWS)
+        made = [self.aligner.decode(modality, part) for part in parts]
+        x: Floats = torch.cat(made).cpu().numpy()
+        return x
+
     @property
     def variants(self) -> Mapping[str, Variant]:
         """Calibrated stacking, where it was asked for."""
@@ -65,6 +82,8 @@ class FittedVAE:
         tensors = {f"aligner.{k}": v.cpu() for k, v in self.aligner.state_dict().items()}
         if self.bias is not None:
             tensors["stacking.bias"] = torch.tensor(self.bias, dtype=torch.float64)
+        if self.temperature is not None:
+            tensors["temperature"] = torch.tensor(self.temperature, dtype=torch.float64)
         if self.statistics is not None:
             tensors |= {f"statistics.{k}": v for k, v in self.statistics.state().items()}
         return tensors | {f"head.{k}": v.cpu() for k, v in self.head.state().items()}
@@ -74,6 +93,10 @@ class FittedVAE:
         """The size of the model, what the head has to say, and what was chosen for it."""
         parameters = sum(p.numel() for p in self.aligner.parameters())
         return {"parameters": parameters, "head": dict(self.head.facts), "choice": self.choice}
+
+    def module(self, modalities: Sequence[str], classes: Sequence[int]) -> nn.Module:
+        """Encoders, fusion and head, as one module that gives scores and latents."""
+        return EncodedAndScored(self, modalities, classes)
 
     @torch.no_grad()
     def reclassed(

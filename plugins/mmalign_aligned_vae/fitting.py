@@ -13,6 +13,7 @@ from torch import Tensor
 from mmalign import (
     Aligner,
     Facts,
+    FittedHead,
     Head,
     MmalignError,
     Parts,
@@ -20,6 +21,7 @@ from mmalign import (
     Session,
     Signature,
     Training,
+    fit_temperature,
     measure,
     scale,
     stacking_bias,
@@ -45,14 +47,17 @@ def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) 
     head = _head(parts)
     choice: Facts = {}
     bias: float | None = None
+    temperature: float | None = None
     if head.needs_validation or method.stacking:
-        head, choice, bias = _tune(method, head, training, parts, session)
+        head, choice, bias, temperature = _tune(method, head, training, parts, session)
     aligner = represent(method, training, parts, session, "representation")
     latents = Noted(session, method.noise, method.scale, aligner, training)
     seen = training.signature.seen
     fitted = head.fit(latents, session)
     device, kept = session.device, latents.statistics()
-    return FittedVAE(aligner, fitted, seen, method.fusion, bias, device, choice, head, kept)
+    return FittedVAE(
+        aligner, fitted, seen, method.fusion, bias, temperature, device, choice, head, kept
+    )
 
 
 def _head(parts: Parts) -> Head:
@@ -63,8 +68,8 @@ def _head(parts: Parts) -> Head:
 
 def _tune(
     method: AlignedVAE, head: Head, training: Training, parts: Parts, session: Session
-) -> tuple[Head, Facts, float | None]:
-    """Make the head's choices, and that of the stacking bias, on the validation protocol."""
+) -> tuple[Head, Facts, float | None, float]:
+    """The head's choices, the stacking bias and the temperature, by the validation protocol."""
     problem = scale(validation(training, session.seed), parts.modalities)
     question = problem.question
     aligner = represent(method, problem.training, parts, session, "validation")
@@ -73,21 +78,30 @@ def _tune(
     asked = np.isin(question.labels, question.unseen)
     unseen = z[torch.from_numpy(asked).to(z.device)]
 
+    best, chosen = -1.0, np.empty(0, dtype=np.float32)
+
     def score(scorer: Scorer, metric: Literal["H", "T1"]) -> float:
+        nonlocal best, chosen
         if metric == "T1":
             scores = scorer.scores(unseen, question.unseen.tolist())
             return top1(scores.cpu().numpy(), question)
-        scores = scorer.scores(z, question.search.tolist())
-        return measure(scores.cpu().numpy(), question).H
+        answers = scorer.scores(z, question.search.tolist()).cpu().numpy()
+        if (value := measure(answers, question).H) > best:
+            best, chosen = value, answers
+        return value
 
     choice: Facts = {}
     if head.needs_validation:
         head, choice = head.tuned(latents, score, session)
+    if method.stacking or not chosen.size:
+        fitted = head.fit(latents, session)
+        chosen = fitted.scores(z, question.search.tolist()).cpu().numpy()
+    temperature = fit_temperature(chosen, question.labels, question.search)
     if not method.stacking:
-        return head, choice, None
-    scores = head.fit(latents, session).scores(z, question.search.tolist())
-    bias, best = stacking_bias(scores.cpu().numpy(), question)
-    return head, {**choice, "stacking_bias": bias, "validation_H_stacked": best}, bias
+        return head, choice, None, temperature
+    bias, stacked = stacking_bias(chosen, question)
+    choice = {**choice, "stacking_bias": bias, "validation_H_stacked": stacked}
+    return head, choice, bias, temperature
 
 
 def restore(
@@ -97,28 +111,28 @@ def restore(
 
     Raises MmalignError for missing, surplus or misshapen tensors.
     """
-    stacking = state.get("stacking.bias")
-    own = ("aligner.", "head.", "statistics.", "stacking.bias")
+    own = ("aligner.", "head.", "statistics.", "stacking.bias", "temperature")
     surplus = [name for name in state if not name.startswith(own)]
     if surplus:
         raise MmalignError(f"the model holds a surplus tensor '{surplus[0]}'")
+    own_tensors = _part(state, "aligner.")
+    _check_sizes(own_tensors, method, signature, parts)
     aligner = Aligner(parts.modalities, signature.dims, method.latent, Session(0).generator)
     try:
-        aligner.load_state_dict(_part(state, "aligner."))
+        aligner.load_state_dict(own_tensors)
     except RuntimeError as error:
         raise MmalignError(f"the model's tensors do not fit its configuration: {error}") from None
-    if stacking is not None and stacking.numel() != 1:
-        raise MmalignError("the model's 'stacking.bias' is not one number")
-    bias = None if stacking is None else float(stacking)
     head = _head(parts)
     fitted = FittedVAE(
         aligner.eval(),
         head.restore(_part(state, "head."), signature),
         signature.seen,
         method.fusion,
-        bias,
+        _number(state, "stacking.bias"),
+        _number(state, "temperature"),
         chosen_head=head,
     )
+    _try_head(fitted.head, method.latent, signature)
     kept = _part(state, "statistics.")
     if not kept:
         return fitted
@@ -126,6 +140,49 @@ def restore(
         Session(0), method.noise, method.scale, signature, method.latent, 0, {}, {}
     )
     return replace(fitted, statistics=restored(kept, empty))
+
+
+def _number(state: Mapping[str, Tensor], name: str) -> float | None:
+    """A tensor of one number; None where it is not there."""
+    tensor = state.get(name)
+    if tensor is not None and tensor.numel() != 1:
+        raise MmalignError(f"the model's '{name}' is not one number")
+    return None if tensor is None else float(tensor)
+
+
+def _check_sizes(
+    state: Mapping[str, Tensor], method: AlignedVAE, signature: Signature, parts: Parts
+) -> None:
+    """Raises MmalignError where widths and tensors disagree.
+
+    Before anything is made of such widths: a number in a file may ask for all memory.
+    """
+    for name, modality in parts.modalities.items():
+        (encoder, decoder), dim = modality.hidden, signature.dims[name]
+        wanted = {
+            f"encoders.{name}.hidden": (encoder, dim),
+            f"encoders.{name}.moments": (2 * method.latent, encoder),
+            f"decoders.{name}.hidden": (decoder, method.latent),
+            f"decoders.{name}.output": (dim, decoder),
+        }
+        for part, shape in wanted.items():
+            tensor = state.get(f"{part}.weight")
+            if tensor is None or tensor.shape != shape or tensor.dtype != torch.float32:
+                found = "missing" if tensor is None else f"{tuple(tensor.shape)}, {tensor.dtype}"
+                raise MmalignError(
+                    f"the model's tensors do not fit its configuration: '{part}.weight' must be"
+                    f" {shape}, torch.float32; it is {found}"
+                )
+
+
+@torch.no_grad()
+def _try_head(head: FittedHead, latent: int, signature: Signature) -> None:
+    """Score a latent, which fails for a head of other shapes or of another precision."""
+    try:
+        for classes in ((*signature.seen, *signature.unseen), signature.unseen):
+            head.scores(torch.zeros(1, latent), classes)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise MmalignError(f"the head's tensors do not fit the latent space: {error}") from None
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

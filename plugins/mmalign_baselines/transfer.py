@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +40,7 @@ class Gated:
 class Transfer:
     """Scores by the distance of a regressed description, or by the side that a gate takes."""
 
+    traceable: ClassVar[bool] = False  # torch.cdist goes another way from 26 rows on
     regressor: Regressor
     behind: Gated | None
 

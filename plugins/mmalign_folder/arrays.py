@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmalign import Floats, Mask, MmalignError, need
+from mmalign import FeatureFile, Floats, Mask, MmalignError, need
 
 SUFFIXES = (".npy", ".safetensors", ".parquet")
 BLOCK = 2**22  # numbers looked at together
@@ -22,7 +25,8 @@ class Array:
     """Features of one file: (rows, dim); ``names`` of the rows where the file gives them.
 
     Values of a large .npy file of float32 stay in it, and are read when they are used.
-    ``mask`` is False for rows that are NaN throughout. ``kind`` is the type that the file has.
+    ``mask`` is False for rows that are NaN throughout. ``kind`` is the type that the file has,
+    ``backbone`` what made the features, where the file tells it.
     """
 
     name: str
@@ -31,6 +35,15 @@ class Array:
     names: tuple[str, ...]
     kind: str
     digest: str
+    backbone: Mapping[str, Any] | None = None
+
+
+class Held(NamedTuple):
+    """What a file holds, before any of it is believed."""
+
+    values: np.ndarray
+    names: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 def read_array(path: Path) -> Array:
@@ -39,7 +52,8 @@ def read_array(path: Path) -> Array:
     Raises MmalignError, naming the file and the row, for what are no finite numbers.
     """
     readers = {".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}
-    values, names = readers[path.suffix](path)
+    held = readers[path.suffix](path)
+    values, names = held.values, held.names
     if values.ndim != 2 or 0 in values.shape:
         raise MmalignError(
             f"{path.name}: has the shape {values.shape}; features are (rows, numbers of a row)"
@@ -53,7 +67,9 @@ def read_array(path: Path) -> Array:
         raise MmalignError(f"{path.name}: two rows are called '{twice}'; each needs its own name")
     with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
         floats: Floats = values.astype(np.float32, copy=False)
-    return Array(path.name, floats, _mask(path, floats), names, str(values.dtype), digest(path))
+    backbone = FeatureFile(floats, names, metadata=held.metadata).backbone
+    mask, kind = _mask(path, floats), str(values.dtype)
+    return Array(path.name, floats, mask, names, kind, digest(path), backbone)
 
 
 def digest(path: Path) -> str:
@@ -88,7 +104,7 @@ def _mask(path: Path, values: Floats) -> Mask:
     return mask
 
 
-def _npy(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _npy(path: Path) -> Held:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     # A damaged file makes numpy raise nearly anything; none of it is a bug of ours.
@@ -103,10 +119,10 @@ def _npy(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         ) from None
     if not isinstance(values, np.ndarray):
         raise MmalignError(f"{path.name}: an archive of arrays (.npz); save one with np.save")
-    return values, ()
+    return Held(values)
 
 
-def _safetensors(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _safetensors(path: Path) -> Held:
     """The tensor "features", or the only one; names from the metadata, where it has them."""
     from safetensors import safe_open
 
@@ -123,7 +139,8 @@ def _safetensors(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         raise MmalignError(
             f"{path.name}: holds {len(held)} tensors; one was expected, or one called 'features'"
         )
-    return values, _json_names(path, metadata["names"]) if "names" in metadata else ()
+    names = _json_names(path, metadata["names"]) if "names" in metadata else ()
+    return Held(values, names, metadata)
 
 
 def _json_names(path: Path, text: str) -> tuple[str, ...]:
@@ -136,7 +153,7 @@ def _json_names(path: Path, text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parquet(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def _parquet(path: Path) -> Held:
     """Columns of numbers, or one of lists of them; a column "sample" has the rows' names."""
     try:
         need("sweep", "pyarrow")
@@ -144,4 +161,4 @@ def _parquet(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
         raise MmalignError(f"{path.name}: {error}") from None
     from mmalign_folder.parquet import read_parquet
 
-    return read_parquet(path, NAMES)
+    return Held(*read_parquet(path, NAMES))

@@ -38,7 +38,7 @@ def _view(settings: Folder, array: Array, samples: Samples) -> View:
                 f"has {len(array.values)} rows for the {count} samples of {samples.file}; there"
                 " is one row a sample, in the same order"
             )
-        return View(array.values, "sample", array.mask)
+        return View(array.values, "sample", array.mask, backbone=array.backbone)
     if not samples.names:
         raise MmalignError(
             f"names its rows, but {samples.file} has no column 'sample' that says which of them"
@@ -53,5 +53,7 @@ def _view(settings: Folder, array: Array, samples: Samples) -> View:
             ' dataset.missing = "mask"'
         )
     if np.array_equal(rows, np.arange(len(array.values))):
-        return View(array.values, "sample", array.mask)  # as they lie in the file, uncopied
-    return View(array.values[rows], "sample", array.mask[rows] & (rows >= 0))
+        # As they lie in the file, uncopied.
+        return View(array.values, "sample", array.mask, backbone=array.backbone)
+    mask = array.mask[rows] & (rows >= 0)
+    return View(array.values[rows], "sample", mask, backbone=array.backbone)

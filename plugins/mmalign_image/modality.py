@@ -63,4 +63,5 @@ class Image(Features):
                 ' from the folder that holds their pictures, or say missing = "mask"'
             )
         values = np.where(mask[:, None], read.features[rows], 0).astype(np.float32)
-        return View(values, "sample", mask, hashes={path.name: read.digest})
+        hashes = {path.name: read.digest}
+        return View(values, "sample", mask, hashes=hashes, backbone=read.backbone)

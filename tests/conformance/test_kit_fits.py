@@ -209,6 +209,55 @@ def test_a_method_that_mistakes_changed_classes_is_caught(
         check()
 
 
+class Moduled(Prototypes):
+    """Offers a module; ``wrong`` says what is wrong with it."""
+
+    wrong: ClassVar[str] = ""
+
+    def module(self, modalities: Any, classes: Any) -> torch.nn.Module:
+        points, wrong = self.points[list(classes)], type(self).wrong
+        if wrong == "refuses":
+            raise MmalignError("not this one")
+
+        class Distances(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> Any:
+                if wrong == "branches" and x.sum() > 0:
+                    x = x + 1
+                apart = (x[:, None] - points).square().sum(-1)
+                scores = -(apart.sqrt() if wrong != "other" else apart)
+                return scores if wrong == "bare" else (scores,)
+
+        return Distances()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("", None),
+        ("refuses", None),
+        ("other", "other scores than"),
+        ("bare", "a tuple of tensors"),
+        ("branches", "cannot trace its module"),
+    ],
+)
+def test_a_module_that_is_no_graph_of_its_scores_is_caught(
+    wrong: str, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Moduled, "wrong", wrong)
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        return Moduled(method().fit(training, parts, session).points)
+
+    tried = method()
+    monkeypatch.setattr(type(tried), "fit", fit)
+    check = {str(each): each for each in checks(tried)}["gives-a-module-of-its-scores"]
+    if said is None:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=said):
+        check()
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "said"),
     [
@@ -250,3 +299,45 @@ def failing_or_crashing(made: Any) -> dict[str, str]:
         except Exception as error:
             said[str(check)] = str(error)
     return said
+
+
+class Spaced(Prototypes):
+    """Has a latent space of two numbers; ``spoilt`` is what it makes of latents."""
+
+    spoilt: ClassVar[Any] = staticmethod(lambda z: z)
+
+    def embed(self, views: Any) -> Any:
+        ((_, view),) = views.items()
+        return type(self).spoilt(view.values[:, :2])
+
+    def decode(self, z: Any, modality: str) -> Any:
+        dims = {"image": 5, "attributes": 3}
+        return np.zeros((len(z), dims[modality]), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says", "said"),
+    [
+        (lambda z: z, True, None),
+        (lambda z: z, False, "latent_space and what fit"),
+        (lambda z: z * np.nan, True, "not finite"),
+        (lambda z: z[:1], True, "become latents"),
+    ],
+)
+def test_a_false_latent_space_is_caught(
+    spoilt: Any, says: bool, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type("Spoilt", (Spaced,), {"spoilt": staticmethod(spoilt)})
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        return kind(method().fit(training, parts, session).points)
+
+    tried = method()
+    monkeypatch.setattr(type(tried), "fit", fit)
+    monkeypatch.setattr(type(tried), "latent_space", says, raising=False)
+    check = {str(each): each for each in checks(tried)}["has-its-latent-space"]
+    if said is None:
+        check()
+        return
+    with pytest.raises(ConformanceError, match=said):
+        check()
