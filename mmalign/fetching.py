@@ -18,14 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mmalign import download
-from mmalign.component import build
 from mmalign.datafiles import Fetchable
 from mmalign.download import Downloaded, Told
-from mmalign.errors import MmalignError, RecipeError, did_you_mean
+from mmalign.errors import MmalignError, did_you_mean
 from mmalign.inspecting import able
 from mmalign.lock import locked
 from mmalign.plugins import Registry
 from mmalign.progress import RunProgress
+from mmalign.recipe import built
 from mmalign.unpack import WrongArchiveError, unpack
 
 WORK = ".fetch"  # what is not there whole, in the folder of the data
@@ -74,7 +74,7 @@ def fetch(
     for each in missing:
         together.setdefault((each.published.url, _root(each)), []).append(each)
     for (url, root), wanted in together.items():
-        _fetch(wanted, mirror or url, root, console, keep)
+        _fetch(wanted, mirror or url, root, console, force, keep)
 
 
 def _chosen(name: str, registry: Registry, to: Path | None) -> Fetchable:
@@ -82,11 +82,9 @@ def _chosen(name: str, registry: Registry, to: Path | None) -> Fetchable:
     if name not in known:
         registry.find("dataset", name)  # the error for a name that is none
         raise MmalignError(f"data set '{name}' is not published; {did_you_mean(name, known)}")
-    made, wrong = build(known[name], {} if to is None else {"root": str(to)}, name)
-    if made is None:
-        raise RecipeError(f"data set {name}", wrong)
-    checked: Fetchable = made
-    return checked
+    table = {} if to is None else {"root": str(to)}
+    made: Fetchable = built(known[name], (), name, f"data set {name}", table)
+    return made
 
 
 def _root(dataset: Fetchable) -> Path:
@@ -120,7 +118,14 @@ def _there(dataset: Fetchable, force: bool, console: Console) -> bool:
     return True
 
 
-def _fetch(wanted: Sequence[Fetchable], url: str, root: Path, console: Console, keep: bool) -> None:
+def _fetch(
+    wanted: Sequence[Fetchable],
+    url: str,
+    root: Path,
+    console: Console,
+    force: bool,
+    keep: bool,
+) -> None:
     """Get one archive, and out of it these data sets."""
     with locked(root / WORK, "fetch", "--to"):
         try:
@@ -131,7 +136,7 @@ def _fetch(wanted: Sequence[Fetchable], url: str, root: Path, console: Console, 
             own = archive.path.parent == root / WORK
             try:
                 for dataset in wanted:
-                    _install(dataset, archive, root, console)
+                    _install(dataset, archive, root, console, force)
             except WrongArchiveError:
                 if own:  # it must not be taken for the right one the next time
                     archive.path.unlink(missing_ok=True)
@@ -177,13 +182,14 @@ def _told(progress: RunProgress, name: str) -> Told:
     return told
 
 
-def _install(dataset: Fetchable, archive: Downloaded, root: Path, console: Console) -> None:
+def _install(
+    dataset: Fetchable, archive: Downloaded, root: Path, console: Console, force: bool
+) -> None:
     """Unpack beside, check, and only then put in place."""
     files = dataset.published.files
     with tempfile.TemporaryDirectory(dir=root / WORK) as beside:
         unpack(archive.path, files, Path(beside))
-        made, wrong = build(type(dataset), {"root": beside}, dataset.name)
-        assert made is not None, wrong
+        made = built(type(dataset), (), dataset.name, dataset.name, {"root": beside})
         try:
             differences = made.differences()
         except MmalignError as error:
@@ -196,6 +202,8 @@ def _install(dataset: Fetchable, archive: Downloaded, root: Path, console: Conso
                     *differences,
                 ])
             )  # fmt: skip
+        if not force:
+            _refuse_others(files.values(), Path(beside), root)
         record = Path(beside) / "fetched.json"
         record.write_text(_record(archive, Path(beside), files.values()), encoding="utf-8")
         folder = (root / next(iter(files.values()))).parent
@@ -205,6 +213,16 @@ def _install(dataset: Fetchable, archive: Downloaded, root: Path, console: Conso
         shutil.move(record, folder / record.name)
     console.print(f"{dataset.name}: {folder}, as published", soft_wrap=True)
     console.print(f"  SHA-256 of {archive.path.name}: {archive.sha256}", soft_wrap=True)
+
+
+def _refuse_others(files: Iterable[str], new: Path, root: Path) -> None:
+    """Raises MmalignError where another file is in the place of one of these."""
+    for name in files:
+        if (root / name).exists() and _measured(root / name) != _measured(new / name):
+            raise MmalignError(
+                f"{root / name} is there already, and is another file than the published one;"
+                " --force replaces it"
+            )
 
 
 def _record(archive: Downloaded, folder: Path, files: Iterable[str]) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from mmalign.component import build
 from mmalign.contracts import Modality
 from mmalign.datafiles import Inspectable, Inspection
-from mmalign.errors import MmalignError, RecipeError, did_you_mean
+from mmalign.errors import MmalignError, did_you_mean
 from mmalign.plugins import Registry
-from mmalign.recipe import overrides, read
+from mmalign.recipe import built, read
 
 RECIPE = "recipe.toml"
 
@@ -64,7 +63,9 @@ def chosen(path: Path, registry: Registry, use: str | None, settings: Sequence[s
     except OSError as error:  # a name that no file can have
         raise MmalignError(f"{path}: cannot be looked into: {error.strerror}") from None
     if not written:
-        return Chosen(_made(inspectable(registry, use), {"root": str(path)}, settings))
+        cls, fields = inspectable(registry, use), [s.removeprefix("dataset.") for s in settings]
+        title, table = f"data set {cls.name}", {"root": str(path)}
+        return Chosen(built(cls, fields, "dataset", title, table))
     if recipe.suffix != ".toml":
         raise MmalignError(f"{path}: give a folder of data, or a recipe that reads one")
     laid = [each if each.startswith("dataset.") else f"dataset.{each}" for each in settings]
@@ -72,7 +73,7 @@ def chosen(path: Path, registry: Registry, use: str | None, settings: Sequence[s
     dataset = followed.dataset
     if not isinstance(dataset, Inspectable):
         raise MmalignError(f"{recipe}: its data set '{dataset.name}' does not look through folders")
-    if path.is_dir() and dataset.root.expanduser().resolve() != path.resolve():
+    if path.is_dir() and not _is(dataset.root, path):
         raise MmalignError(
             f"{recipe}: its dataset.root is '{dataset.root}', which is not {path} from here; mend"
             " it, or call mmalign from the folder that it starts from"
@@ -80,20 +81,12 @@ def chosen(path: Path, registry: Registry, use: str | None, settings: Sequence[s
     return Chosen(dataset, recipe, followed.parts.modalities)
 
 
-def _made(cls: Any, table: Mapping[str, Any], settings: Sequence[str]) -> Inspectable:
-    """The data set with ``field=value`` settings; every mistake at once."""
-    problems: list[str] = []
-    laid = overrides([each.removeprefix("dataset.") for each in settings], problems)
-    typed = {**table, **{key: value for key, (value, _) in laid.items()}}
-    made, wrong = build(cls, typed, "dataset")
-    refused = [key for key in laid if any(line.startswith(f"dataset.{key}:") for line in wrong)]
-    if refused:  # tried once more as the text that was written, as in a recipe
-        again, fewer = build(cls, typed | {key: laid[key][1] for key in refused}, "dataset")
-        made, wrong = (again, fewer) if len(fewer) < len(wrong) else (made, wrong)
-    if made is None or problems:
-        raise RecipeError(f"data set {cls.name}", [*problems, *wrong])
-    checked: Inspectable = made
-    return checked
+def _is(root: Path, path: Path) -> bool:
+    """Whether the two are one folder."""
+    try:
+        return root.expanduser().resolve() == path.resolve()
+    except (OSError, RuntimeError, ValueError):  # "~someone" without a home, links in a circle
+        return False
 
 
 def look(what: Chosen) -> Inspection:

@@ -9,12 +9,22 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mmalign.component import build
 from mmalign.contracts import Method, Parts
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
 from mmalign.plugins import Registry
 from mmalign.tables import Reader, Recipe
 
-__all__ = ["Recipe", "assemble", "assemble_parts", "locate", "overrides", "read", "shipped"]
+__all__ = [
+    "Recipe",
+    "assemble",
+    "assemble_parts",
+    "built",
+    "locate",
+    "overrides",
+    "read",
+    "shipped",
+]
 
 
 def shipped() -> dict[str, Path]:
@@ -122,6 +132,31 @@ def overrides(settings: Sequence[str], problems: list[str]) -> dict[str, tuple[A
             value = text
         found[key.strip()] = (value, text)
     return found
+
+
+def built(
+    cls: type,
+    settings: Sequence[str],
+    path: str,
+    title: str,
+    table: Mapping[str, Any] | None = None,
+) -> Any:
+    """A component of its own from ``field=value`` settings, laid over a table.
+
+    ``path`` stands before the fields in messages. Raises RecipeError with every mistake.
+    """
+    problems: list[str] = []
+    laid = overrides(settings, problems)
+    typed = {**(table or {}), **{key: value for key, (value, _) in laid.items()}}
+    made, wrong = build(cls, typed, path)
+    # As in a recipe: what the schema refuses is tried once more as the text that was written.
+    refused = [key for key in laid if any(line.startswith(f"{path}.{key}:") for line in wrong)]
+    if refused:
+        again, fewer = build(cls, typed | {key: laid[key][1] for key in refused}, path)
+        made, wrong = (again, fewer) if len(fewer) < len(wrong) else (made, wrong)
+    if made is None or problems:
+        raise RecipeError(title, [*problems, *wrong])
+    return made
 
 
 def _set(table: dict[str, Any], key: str, value: Any, problems: list[str]) -> None:

@@ -153,6 +153,8 @@ def test_own_recipe_is_followed(mine):
     assert "3 unseen ones" in checked("my data", "--use", "folder", cwd=mine.parent)
     recipe.write_text(text.replace("use = ", "using = "))
     assert "recipe.toml: " in refused("data", "check", "my data", cwd=mine.parent)
+    recipe.write_text(text.replace('root = "my data"', 'root = "~nobody-of-this-name/x"'))
+    assert "its dataset.root is '~nobody" in refused("data", "check", "my data", cwd=mine.parent)
     mine.rename(mine.with_name("moved"))
     recipe = mine.with_name("moved") / "recipe.toml"
     recipe.write_text(text)

@@ -146,6 +146,25 @@ def test_what_is_there_and_differs_is_kept(server, tmp_path):
     assert len(CUB(root=tmp_path / "data").load().labels) == 9
 
 
+def test_one_file_that_is_there_and_differs_is_kept(server, tmp_path):
+    mine = tmp_path / "data" / "CUB"
+    mine.mkdir(parents=True)
+    (mine / "att_splits.mat").write_bytes(b"mine")
+    said = not_fetched(server, tmp_path / "data")
+    assert "att_splits.mat is there already, and is another file than the published one" in said
+    assert left(tmp_path / "data") == {"CUB/att_splits.mat", ".fetch/xlsa17.zip"}
+    assert (mine / "att_splits.mat").read_bytes() == b"mine"
+    fetched(server, tmp_path / "data", "--force")
+    assert len(server.asked) == 1  # the archive was kept for that
+
+
+def test_killed_between_two_files_goes_on(server, tmp_path):
+    mine = tmp_path / "data" / "CUB"
+    mine.mkdir(parents=True)
+    (mine / "res101.mat").write_bytes(members()["xlsa17/data/CUB/res101.mat"])
+    fetched(server, tmp_path / "data")
+
+
 def test_goes_on_where_it_broke_off(server, tmp_path):
     server.plan = [breaks_off, breaks_off, whole]
     fetched(server, tmp_path / "data")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import mmalign
-from mmalign.component import build, plain
+from mmalign.component import plain
 from mmalign.contracts import Backbone, Extractor
-from mmalign.errors import MmalignError, RecipeError
+from mmalign.errors import MmalignError
 from mmalign.extract.finding import Found, find_pictures
 from mmalign.extract.kept import Parts, filed, wanted
 from mmalign.extract.working import work
@@ -22,7 +22,7 @@ from mmalign.featurefile import FeatureFile, read_features, write_features
 from mmalign.pictures import needs_pillow
 from mmalign.plugins import Registry
 from mmalign.progress import RunProgress
-from mmalign.recipe import overrides
+from mmalign.recipe import built
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,19 +47,7 @@ def chosen(registry: Registry, name: str, settings: Sequence[str] = ()) -> Backb
 
     Raises RecipeError with every mistake at once.
     """
-    cls = registry.find("backbone", name)
-    problems: list[str] = []
-    laid = overrides(settings, problems)
-    table = {key: value for key, (value, _) in laid.items()}
-    made, wrong = build(cls, table, name)
-    # As in a recipe: what the schema refuses is tried once more as the text that was written.
-    refused = [key for key in laid if any(line.startswith(f"{name}.{key}:") for line in wrong)]
-    if refused:
-        retried = table | {key: laid[key][1] for key in refused}
-        again, fewer = build(cls, retried, name)
-        made, wrong = (again, fewer) if len(fewer) < len(wrong) else (made, wrong)
-    if made is None or problems:
-        raise RecipeError(f"backbone {name}", [*problems, *wrong])
+    made: Backbone = built(registry.find("backbone", name), settings, name, f"backbone {name}")
     return made
 
 
