@@ -446,3 +446,6 @@ def test_a_real_model_embeds_meaning_and_keeps_it(tmp_path, monkeypatch):
     assert likeness.argmax(axis=1).tolist() == [1, 0, 3, 2, 5, 4]
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # not asked again
     np.testing.assert_array_equal(made.view(source()).values, view.values)
+    # By its usual name it is taken from the package too, and found again.
+    usual = Sentences(texts=made.texts, cache=tmp_path)
+    np.testing.assert_array_equal(usual.view(source()).values, view.values)

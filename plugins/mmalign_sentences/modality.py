@@ -30,7 +30,10 @@ class Sentences(Features):
     texts: str | None = None
     """Texts to embed: a CSV file (class,text or sample,text), or the data set's by name."""
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """What embeds the texts: a sentence-transformers model by name, or its folder."""
+    """What embeds the texts: a sentence-transformers model by name, or its folder.
+
+    The default is not downloaded where the extra 'minilm' is installed, which carries it.
+    """
     missing: Literal["error", "mask"] = "error"
     """What a class or sample that file or CSV lacks is: a mistake, or one without sentences."""
     batch: int = Field(default=32, ge=1)
