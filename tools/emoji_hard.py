@@ -101,12 +101,12 @@ def draw(chosen: Sequence[Mistake], source: Source, pictures: Path, out: Path) -
     import matplotlib.pyplot as plt
 
     lines = -(-len(chosen) // 2)
-    figure = plt.figure(figsize=(13, 1.18 * lines + 0.3), dpi=110)
-    high = 1 / (lines + 0.3)
+    figure = plt.figure(figsize=(13, 1.12 * lines), dpi=110)
+    high = 1 / lines
     for place, each in enumerate(chosen):
-        left, low = 0.5 * (place % 2), 1 - high * (place // 2 + 1.2)
+        left, low = 0.52 * (place % 2), 1 - high * (place // 2 + 0.96)
         for side, index in enumerate((each.true, each.said)):
-            start = left + 0.01 + 0.25 * side
+            start = left + 0.005 + 0.235 * side
             for number, picture in enumerate(drawings(index, source, pictures)):
                 axes = figure.add_axes((start + 0.054 * number, low, 0.052, 0.66 * high))
                 axes.imshow(picture)
@@ -117,6 +117,7 @@ def draw(chosen: Sequence[Mistake], source: Source, pictures: Path, out: Path) -
                 else f"called “{source.classes[index]}”, {each.times} of {each.asked}"
             )
             figure.text(start, low + 0.7 * high, told, size=9, color="#b00020" if side else "black")
+    figure.add_artist(plt.Line2D((0.5, 0.5), (0.01, 0.99), color="#bbbbbb", linewidth=1))
     figure.savefig(out, facecolor="white")
 
 
