@@ -76,19 +76,25 @@ def predict(
         Form | None,
         typer.Option("--format", help="A table for a terminal, else by --out's suffix, or CSV."),
     ] = None,
+    among: Annotated[
+        list[str] | None,
+        typer.Option(help="A class to choose from, or a CSV file of such; all by default."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
     device: Annotated[str, typer.Option(help="A torch device, for pictures.")] = "cpu",
 ) -> None:
     """Write the likeliest classes of each row, with scores and calibrated probabilities."""
     from mmalign.bundle import load
-    from mmalign.inputs import parts_of
+    from mmalign.inputs import named_classes, parts_of
     from mmalign.predictions import best_of, form_of, write_answers
     from mmalign.rows import named_files
 
     loaded = load(model)
-    if loaded.temperature is None:
+    classes = named_classes(among) if among else None
+    if loaded.temperature is None and classes is None:
         print("no probabilities: the model's scores are not calibrated", file=sys.stderr)
-    best = best_of(loaded, parts_of(named_files(features, modality), loaded, device), top)
+    asked = parts_of(named_files(features, modality), loaded, device)
+    best = best_of(loaded, asked, top, classes)
     write_answers(best, form.value if form else form_of(out, sys.stdout.isatty()), out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,17 @@ def parts_of(files: Mapping[Any, Path], model: Model, device: str = "cpu") -> It
         named = next((part.names for part in parts.values() if part.names), ())
         values = {name: part.values for name, part in parts.items()}
         yield Asked(named, values.get(None, values))
+
+
+def named_classes(given: Sequence[str]) -> list[str]:
+    """Names of classes: as they are, or those of a CSV file. Raises MmalignError for the file."""
+    from mmalign.classfile import read_class_file
+
+    found: list[str] = []
+    for each in given:
+        path = Path(each)
+        found += read_class_file(path).names if path.suffix.lower() == ".csv" else [each]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

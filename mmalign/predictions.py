@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -52,16 +52,23 @@ class Best:
     found: tuple[tuple[str, float, float | None], ...]
 
 
-def best_of(model: Model, asked: Iterable[Asked], top: int) -> Iterator[Best]:
-    """The ``top`` likeliest of all classes for each row, in order, a part at a time."""
+def best_of(
+    model: Model, asked: Iterable[Asked], top: int, among: Sequence[str] | None = None
+) -> Iterator[Best]:
+    """The ``top`` likeliest classes for each row, in order, a part at a time.
+
+    ``among`` are the classes to choose from, all by default. Of some classes there are no
+    probabilities: a head may score these by another classifier than the one whose temperature
+    is known.
+    """
     from mmalign.calibration import probabilities
 
     if top < 1:
         raise MmalignError(f"top: at least one class a row is needed, not {top}")
-    row, names = 0, model.known_classes
+    row, names = 0, model.known_classes if among is None else tuple(among)
+    warm = model.temperature if among is None else None
     for part in asked:
-        scores = model.scores(part.features)
-        warm = model.temperature
+        scores = model.scores(part.features, names)
         likely = None if warm is None else probabilities(scores, warm)
         for place, order in enumerate(np.argsort(-scores, axis=1, kind="stable")[:, :top]):
             chances = [None] * len(order) if likely is None else likely[place, order].tolist()

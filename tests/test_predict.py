@@ -206,6 +206,21 @@ def test_a_model_without_a_temperature_says_so(place, finished, tmp_path):
         mmalign.load(tmp_path / "cold").probabilities(rows())
 
 
+def test_some_classes_are_asked_among(place, finished):
+    np.save(place / "rows.npy", rows())
+    with (place / "some.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["class", "description"], [ODD[2], "x"], [ODD[7], "y"]])
+    given = ("--among", "some.csv", "--among", ODD[0])
+    found = table(call("predict", finished, "rows.npy", *given, cwd=place).stdout)
+    some = [ODD[2], ODD[7], ODD[0]]
+    expected = mmalign.load(finished).predict(rows(), top=5, classes=some)
+    assert [each["class"] for each in found] == [name for best in expected for name, _ in best]
+    assert {each["probability"] for each in found} == {""}
+    assert "knows no class 'z'" in refused(
+        "predict", finished, "rows.npy", "--among", "z", cwd=place
+    )
+
+
 NAMED = ["ä.png", "b, c", "d"]
 
 
