@@ -50,6 +50,7 @@ class ConSE(System):
 class Described:
     """Class means, the descriptions of these classes, and (sharpness, T)."""
 
+    traceable: ClassVar[bool] = False  # T is a number that the graph would have to know
     means: Tensor
     described: Tensor
     settings: Tensor
