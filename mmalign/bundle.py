@@ -22,6 +22,7 @@ from mmalign.bundlefiles import (
     FORMAT,
     WEIGHTS,
     Config,
+    config_digest,
     digest,
     read_config,
     read_tensors,
@@ -67,7 +68,7 @@ def save(
         tensors[f"scaling.{name}.offset"] = torch.from_numpy(scaling.offset.copy())
         tensors[f"scaling.{name}.factor"] = torch.from_numpy(scaling.factor.copy())
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    config = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "recipe": table,
         "signature": asdict(signature),
@@ -75,6 +76,8 @@ def save(
         "sha256": {WEIGHTS: digest(folder / WEIGHTS)},
         **about,
     }
+    config = json.loads(json.dumps(config))  # as it will be read: tuples are lists then
+    config["sha256"][CONFIG] = config_digest(config)
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
 

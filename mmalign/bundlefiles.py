@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,6 +59,13 @@ def read_config(folder: Path) -> tuple[Config, dict[str, Any]]:
         raise MmalignError(
             f"{path}: format {table['format']} is newer than this mmalign reads ({FORMAT});"
             " upgrade mmalign"
+        )
+    digests = table.get("sha256")
+    sealed = isinstance(digests, dict) and CONFIG in digests
+    if sealed and digests[CONFIG] != config_digest(table):
+        raise MmalignError(
+            f"{path}: it was damaged or changed after the model was written; get it again (who"
+            f" changed it on purpose takes its own line, '{CONFIG}', out of its 'sha256')"
         )
     known = {name: table[name] for name in Config.__dataclass_fields__ if name in table}
     try:
@@ -118,6 +126,13 @@ def read_tensors(folder: Path, sha256: str | None) -> dict[str, torch.Tensor]:
     if wrong:
         raise MmalignError(f"{path}: '{wrong[0]}' holds NaN or infinity")
     return tensors
+
+
+def config_digest(table: Mapping[str, Any]) -> str:
+    """The SHA-256 of all that a configuration says, but for this digest itself."""
+    digests = {name: each for name, each in table["sha256"].items() if name != CONFIG}
+    content = json.dumps({**table, "sha256": digests}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -16,6 +16,7 @@ from mmalign.types import Floats
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ZIP = b"PK"  # how an archive begins
 NAMES = ("name", "sample")  # columns of a parquet file that name its rows
 
 
@@ -96,12 +97,15 @@ def _same_names(named: Sequence[tuple[str, ...]], start: int) -> None:
 
 def _of_npy(path: Path, size: int) -> Iterator[Part]:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            archive = file.read(2) == ZIP
+        # Of an archive that is none numpy leaves the file open.
+        values = None if archive else np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as .npy numbers: {said}") from None
     if not isinstance(values, np.ndarray):
-        raise MmalignError(f"{path}: an array was expected, not {type(values).__name__}")
+        raise MmalignError(f"{path}: an archive of arrays (.npz); save one array with np.save")
     if values.ndim == 1:
         values = values[None]
     yield from _cut(path, values, values.shape, size)

@@ -209,7 +209,7 @@ def test_many_classes_are_cut_short(mine):
     ids=str,
 )
 def test_wrong_calls(mine, arguments, said):
-    assert call("cp", "quickstart", "quick.toml", cwd=mine.parent).returncode == 0
+    assert call("cp", "synthetic", "quick.toml", cwd=mine.parent).returncode == 0
     assert said in refused("data", "check", *arguments, cwd=mine.parent)
 
 

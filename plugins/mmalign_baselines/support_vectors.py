@@ -34,6 +34,7 @@ class SupportVectors:
         *("vectors", "counts", "weights", "biases", "gamma", "classes"),
     )
     by_description: ClassVar[bool] = False
+    traceable: ClassVar[bool] = False  # a class's vectors are found by how many others have
     vectors: Float[Tensor, "vectors dim"]
     counts: Int[Tensor, " classes"]
     weights: Float[Tensor, "vectors others"]

@@ -17,6 +17,7 @@ from mmalign import FeatureFile, Floats, Mask, MmalignError, need
 
 SUFFIXES = (".npy", ".safetensors", ".parquet")
 BLOCK = 2**22  # numbers looked at together
+ZIP = b"PK"  # how an archive begins
 NAMES = ("sample", "name")  # what a column of names is called in a .parquet file
 
 
@@ -106,7 +107,10 @@ def _mask(path: Path, values: Floats) -> Mask:
 
 def _npy(path: Path) -> Held:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            archive = file.read(2) == ZIP
+        # Of an archive that is none numpy leaves the file open.
+        values = None if archive else np.load(path, mmap_mode="r", allow_pickle=False)
     # A damaged file makes numpy raise nearly anything; none of it is a bug of ours.
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
