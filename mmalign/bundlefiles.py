@@ -61,8 +61,8 @@ def read_config(folder: Path) -> tuple[Config, dict[str, Any]]:
             " upgrade mmalign"
         )
     digests = table.get("sha256")
-    sealed = isinstance(digests, dict) and CONFIG in digests
-    if sealed and digests[CONFIG] != config_digest(table):
+    seal = digests.get(CONFIG) if isinstance(digests, dict) else None
+    if seal is not None and seal != config_digest(table):
         raise MmalignError(
             f"{path}: it was damaged or changed after the model was written; get it again (who"
             f" changed it on purpose takes its own line, '{CONFIG}', out of its 'sha256')"
