@@ -17,7 +17,7 @@ run: .venv/installed  ## Install, then run the quickstart
 	$(BIN)/mmalign run recipes/quickstart.toml
 
 test: .venv/installed  ## Install, then run the tests (minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: .venv/installed  ## Every test, the slow ones too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slow]'
