@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmalign.contracts import Modality
@@ -23,10 +23,19 @@ class Batch:
     """Numbers of each modality for the same rows, each (rows, dim).
 
     ``masks`` says which rows have a modality; a modality without a mask is in every row.
+    Where rows share their numbers, as those of one class do, ``values`` has them once, and
+    ``places`` says which of them each row has: they are encoded once, too.
     """
 
-    values: Mapping[str, Float[Tensor, "rows _"]]
+    values: Mapping[str, Float[Tensor, "_ _"]]
     masks: Mapping[str, Bool[Tensor, " rows"]]
+    places: Mapping[str, Int[Tensor, " rows"]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        name, values = next(iter(self.values.items()))
+        return len(self.places.get(name, values))
 
 
 def sample(
@@ -39,10 +48,27 @@ def sample(
     (the equations). ``scale = "variance"`` takes ``s = exp(logvar)`` (the code), "std"
     ``s = exp(logvar / 2)`` (the equations).
     """
-    mean = posterior.mean
-    shape = (len(mean), 1 if noise == "shared" else mean.shape[1])
-    e = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
-    return mean + e * (posterior.logvar.exp() if scale == "variance" else posterior.std)
+    rows, latent = posterior.mean.shape
+    return moved(posterior, draw_noise(rows, latent, noise, generator, posterior.mean.dtype), scale)
+
+
+def draw_noise(
+    rows: int,
+    latent: int,
+    noise: Noise,
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, "rows _"]:
+    """Standard normal numbers on the generator's device: (rows, 1) "shared", or (rows, latent)."""
+    shape = (rows, 1 if noise == "shared" else latent)
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=dtype)
+
+
+def moved(
+    posterior: Gaussian, e: Float[Tensor, "rows _"], scale: Scale
+) -> Float[Tensor, "rows latent"]:
+    """``mean + s * e`` for standard normal numbers ``e``."""
+    return posterior.mean + e * (posterior.logvar.exp() if scale == "variance" else posterior.std)
 
 
 class Aligner(nn.Module):
@@ -83,12 +109,14 @@ class Aligner(nn.Module):
     def forward(
         self,
         batch: Batch,
-        generators: Mapping[str, torch.Generator],
-        noise: Noise,
+        noise: Mapping[str, Float[Tensor, "rows _"]],
         scale: Scale,
     ) -> Pass:
-        """Encode and sample every modality; decodings follow when a loss asks for them."""
-        return Pass(self, batch, generators, noise, scale)
+        """Encode and sample every modality; decodings follow when a loss asks for them.
+
+        ``noise`` has the standard normal numbers of each modality, as ``draw_noise`` gives them.
+        """
+        return Pass(self, batch, noise, scale)
 
 
 class Pass:
@@ -101,24 +129,34 @@ class Pass:
         self,
         aligner: Aligner,
         batch: Batch,
-        generators: Mapping[str, torch.Generator],
-        noise: Noise,
+        noise: Mapping[str, Float[Tensor, "rows _"]],
         scale: Scale,
     ) -> None:
         self.aligner, self.names, self.masks = aligner, aligner.names, batch.masks
-        # A row without the modality is encoded as zeros: its numbers, NaN included, are
-        # never read, and no term looks at what becomes of it.
-        self.x = {
-            name: torch.where(batch.masks[name][:, None], x, 0) if name in batch.masks else x
-            for name, x in batch.values.items()
-        }
-        self.posteriors = {name: aligner.encode(name, self.x[name]) for name in self.names}
-        self.z = {
-            name: sample(self.posteriors[name], generators[name], noise, scale)
-            for name in self.names
-        }
+        self.x, self.posteriors = {}, {}
+        for name in self.names:
+            self.x[name], self.posteriors[name] = self._encoded(name, batch)
+        self.z = {name: moved(p, noise[name], scale) for name, p in self.posteriors.items()}
         self._decoded: dict[tuple[str, str], Tensor] = {}
         self._rows: dict[frozenset[str], Tensor | None] = {}
+
+    def _encoded(self, name: str, batch: Batch) -> tuple[Tensor, Gaussian]:
+        """A modality's numbers and posteriors, row by row.
+
+        A row without the modality is encoded as zeros: its numbers, NaN included, are never
+        read, and no term looks at what becomes of it.
+        """
+        x, mask, place = batch.values[name], batch.masks.get(name), batch.places.get(name)
+        if place is None:
+            x = x if mask is None else torch.where(mask[:, None], x, 0)
+            return x, self.aligner.encode(name, x)
+        if mask is not None:
+            # Rows that share their numbers have the modality, all of them or none.
+            has = torch.zeros_like(x[:, 0]).index_add(0, place, mask.to(x.dtype)) > 0
+            x = torch.where(has[:, None], x, 0)
+        shared = self.aligner.encode(name, x)
+        mean, logvar = (each.index_select(0, place) for each in (shared.mean, shared.logvar))
+        return x.index_select(0, place), Gaussian(mean, logvar)
 
     def decode(self, sources: Literal["own", "all"]) -> None:
         """Decode each modality from its own latents or from all, one product per decoder."""

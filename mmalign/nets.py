@@ -39,7 +39,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows dim"]) -> Gaussian:
         """The posterior of each row."""
-        mean, logvar = self.moments(self.hidden(x).relu()).chunk(2, dim=-1)
+        # In place: at 512 rows another tensor of this size costs as much as a small product.
+        mean, logvar = self.moments(self.hidden(x).relu_()).chunk(2, dim=-1)
         return Gaussian(mean, logvar)
 
 
@@ -53,5 +54,5 @@ class Decoder(nn.Module):
 
     def forward(self, z: Float[Tensor, "rows latent"]) -> Float[Tensor, "rows dim"]:
         """What the modality looks like from these latents."""
-        x: Tensor = self.output(self.hidden(z).relu())
+        x: Tensor = self.output(self.hidden(z).relu_())
         return x

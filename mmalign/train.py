@@ -1,58 +1,20 @@
-"""The one training loop: batches by index from resident tensors, one fused Adam."""
+"""The one training loop: batches, one forward pass, the objective, one fused Adam."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmalign.align import Aligner, Batch, Noise, Scale
+from mmalign.align import Aligner, Noise, Scale, draw_noise
 from mmalign.contracts import Products
 from mmalign.errors import MmalignError
+from mmalign.feeding import Draw, Resident
 from mmalign.losses import Objective
 from mmalign.types import Session, Training
-
-Draw = Literal["random", "shuffle"]
-
-
-class Resident:
-    """The training rows as tensors on the device; class-level views stay one row a class."""
-
-    def __init__(self, training: Training, device: str) -> None:
-        self.labels = torch.from_numpy(training.labels).to(device)
-        self.levels = {name: view.level for name, view in training.views.items()}
-        self.values, self.masks = {}, {}
-        for name, view in training.views.items():
-            self.values[name] = torch.from_numpy(view.values).to(device)
-            mask = view.mask if view.level == "sample" else view.mask[training.labels]
-            if not mask.all():
-                self.masks[name] = torch.from_numpy(mask).to(device)
-
-    def batch(self, rows: Tensor) -> Batch:
-        """These training rows; class-level views are looked up by label."""
-        at = {"sample": rows, "class": self.labels[rows]}
-        return Batch(
-            values={
-                name: x.index_select(0, at[self.levels[name]]) for name, x in self.values.items()
-            },
-            masks={name: mask[rows] for name, mask in self.masks.items()},
-        )
-
-
-def indices(count: int, batch: int, draw: Draw, generator: torch.Generator) -> list[Tensor]:
-    """The rows of each of an epoch's ``ceil(count / batch)`` steps.
-
-    "random" draws every batch anew from all rows, so that an epoch misses some and takes
-    others twice (the published code); "shuffle" goes once through a permutation.
-    """
-    steps = math.ceil(count / batch)
-    if draw == "shuffle":
-        return list(torch.randperm(count, generator=generator).split(batch))
-    return [torch.randperm(count, generator=generator)[:batch] for _ in range(steps)]
 
 
 def train_aligner(
@@ -84,14 +46,15 @@ def train_aligner(
     for epoch in range(epochs):
         sums: dict[str, Tensor] = {}
         rows_seen = 0
-        for rows in indices(len(training.labels), batch, draw, order):
+        for given in data.batches(batch, draw, order):
+            e = {n: draw_noise(given.rows, aligner.latent, noise, g) for n, g in generators.items()}
             with precision_of(products):
-                flow = aligner(data.batch(rows.to(session.device)), generators, noise, scale)
+                flow = aligner(given, e, scale)
                 loss, terms = objective(flow, epoch)
                 optimiser.zero_grad()
                 loss.backward()
             optimiser.step()
-            rows_seen += len(rows)
+            rows_seen += given.rows
             for name, value in {"loss": loss, **terms}.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         means = {name: float(value) / rows_seen for name, value in sums.items()}

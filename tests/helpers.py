@@ -23,7 +23,9 @@ from mmalign import (
     component,
     pose,
 )
+from mmalign.align import draw_noise
 
+DTYPE = torch.float64
 NAMES = ("a", "b", "c", "d", "e")
 LATENT = 3
 
@@ -76,8 +78,11 @@ def batch(
 
 def flow(model: Aligner, given: Batch) -> Pass:
     """A forward pass with the same noise each time."""
-    generators = {name: generator(ord(name)) for name in model.names}
-    return model(given, generators, "independent", "std")
+    noise = {
+        name: draw_noise(given.rows, model.latent, "independent", generator(ord(name)), DTYPE)
+        for name in model.names
+    }
+    return model(given, noise, "std")
 
 
 def gradients(model: Aligner, loss: Tensor) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ LAYERS = (
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "rows", "card"},
+    {"feeding"},
     {"train", "tables", "searching", "latentfiles", "listing", "systems"} | {"onnxfile"},
     {"recipe", "answering", "place"},
     {"bundle", "reporting", "newcomers", "sklearn", "inspecting"},
@@ -45,6 +46,7 @@ LEARNING = {
     "nets",
     "losses",
     "align",
+    "feeding",
     "protocol",
     "scaling",
     "withheld",

@@ -1,0 +1,67 @@
+"""What feeds the training loop: which rows a step takes, and their numbers as a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmalign.align import Batch
+from mmalign.types import Training
+
+Draw = Literal["random", "shuffle"]
+
+
+class Resident:
+    """The training rows as tensors on the device; class-level views stay one row a class.
+
+    Labels and the order of rows stay on the host, where they are drawn: so which classes a
+    batch has is known without waiting for the device.
+    """
+
+    def __init__(self, training: Training, device: str) -> None:
+        self.device = device
+        self.labels = torch.from_numpy(training.labels)
+        self.levels = {name: view.level for name, view in training.views.items()}
+        self.values, self.masks = {}, {}
+        for name, view in training.views.items():
+            self.values[name] = torch.from_numpy(view.values).to(device)
+            mask = view.mask if view.level == "sample" else view.mask[training.labels]
+            if not mask.all():
+                self.masks[name] = torch.from_numpy(mask).to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, batch: int, draw: Draw, generator: torch.Generator) -> Iterator[Batch]:
+        """The batches of an epoch."""
+        for rows in indices(len(self), batch, draw, generator):
+            yield self.batch(rows)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """These training rows; a class-level view has one row for each class among them."""
+        classes, place = torch.unique(self.labels[rows], return_inverse=True)
+        here, classes, place = (each.to(self.device) for each in (rows, classes, place))
+        at = {"sample": here, "class": classes}
+        return Batch(
+            values={
+                name: x.index_select(0, at[self.levels[name]]) for name, x in self.values.items()
+            },
+            masks={name: mask[here] for name, mask in self.masks.items()},
+            places={name: place for name, level in self.levels.items() if level == "class"},
+        )
+
+
+def indices(count: int, batch: int, draw: Draw, generator: torch.Generator) -> list[Tensor]:
+    """The rows of each of an epoch's ``ceil(count / batch)`` steps.
+
+    "random" draws every batch anew from all rows, so that an epoch misses some and takes
+    others twice (the published code); "shuffle" goes once through a permutation.
+    """
+    steps = math.ceil(count / batch)
+    if draw == "shuffle":
+        return list(torch.randperm(count, generator=generator).split(batch))
+    return [torch.randperm(count, generator=generator)[:batch] for _ in range(steps)]
