@@ -96,6 +96,8 @@ if TYPE_CHECKING:
     from mmalign.systems.system import Epoch as Epoch
     from mmalign.systems.system import Scoring as Scoring
     from mmalign.systems.system import System as System
+    from mmalign.together import train_together as train_together
+    from mmalign.together import why_apart as why_apart
     from mmalign.train import precision_of as precision_of
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
@@ -160,6 +162,7 @@ _HOMES = {
     "sources": ("LatentSource", "draw_from", "modalities_of"),
     "systems.rows": ("Asked", "Rows"),
     "systems.system": ("Epoch", "Scoring", "System"),
+    "together": ("train_together", "why_apart"),
     "train": ("precision_of", "train_aligner"),
     "types": (
         *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),

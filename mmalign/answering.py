@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mmalign.answers import Answers, read_parts
-from mmalign.contracts import Fitted, LatentSpace, Variant
+from mmalign.contracts import Fitted, LatentSpace, TrainsTogether, Variant
 from mmalign.protocol import pose
 from mmalign.report import Measures, judge
 from mmalign.searching import retrieval_of
@@ -51,6 +51,27 @@ def answer(
         facts = {**facts, "retrieval": retrieval_of(fitted, problem)}
     answered = Answer(measured_by(fitted, problem.question), measured, facts)
     return problem, fitted, answered
+
+
+def together(recipe: Recipe) -> bool:
+    """Whether the representations of the recipe's seeds are to be trained as one."""
+    asked = recipe.run.together
+    wanted = recipe.run.device.startswith("cuda") if asked == "auto" else asked
+    # Shots that are trained on differ from draw to draw, and so would the representations.
+    apart = recipe.protocol.shots_in_representation and len(recipe.draws) > 1
+    several = len(recipe.seeds) > 1 and isinstance(recipe.method, TrainsTogether)
+    return wanted and several and not apart
+
+
+def train_together(
+    recipe: Recipe, source: Source, views: Mapping[str, View], sessions: Sequence[Session]
+) -> str | None:
+    """Train the representations of these sessions as one; why not, where that cannot be."""
+    assert isinstance(recipe.method, TrainsTogether), "together() has asked"
+    modalities, protocol = recipe.parts.modalities, recipe.protocol
+    posed = (pose(source, views, modalities, protocol, session.seed) for session in sessions)
+    trainings = [problem.training for problem in posed]
+    return recipe.method.train_together(trainings, recipe.parts, sessions)
 
 
 def measured_by(scorer: Variant, question: Question) -> Measures:

@@ -337,6 +337,21 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class TrainsTogether(Protocol):
+    """A method that can train the representations of several seeds as one batched model."""
+
+    def train_together(
+        self, trainings: Sequence[Training], parts: Parts, sessions: Sequence[Session]
+    ) -> str | None:
+        """Train what ``fit`` would, and keep it in ``session.reuse``, where ``fit`` finds it.
+
+        One training and one session a seed. Gives why it could not, as "they ...", and has
+        then done nothing.
+        """
+        ...
+
+
+@runtime_checkable
 class Extractor(Protocol):
     """A backbone that is loaded: pictures in, features out.
 

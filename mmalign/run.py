@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from mmalign import bundle, summary
-from mmalign.answering import Answer, answer
+from mmalign.answering import Answer, answer, together, train_together
 from mmalign.card import card
 from mmalign.contracts import Fitted
 from mmalign.place import checked_device, kept_fits, made_folder, new_folder
@@ -68,11 +68,21 @@ def run(
     with (
         progressing or RunProgress(console) as progress,
         (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
-        kept_fits(reuse, needed=len(recipe.draws) > 1) as fits,
+        kept_fits(reuse, needed=len(recipe.draws) > 1 or together(recipe)) as fits,
     ):
+
+        def session_of(seed: int, draw: int | None, place: int) -> Session:
+            """A fit's session, which tells display, metrics.jsonl and plugins of its epochs."""
+            at = f"{place}/{len(planned)}"
+            told = teller(registry, about, progress, metrics, seed, draw, at)
+            return Session(seed, device, told, fits)
+
+        if together(recipe):
+            each = [session_of(seed, recipe.draws[0], n) for n, seed in enumerate(recipe.seeds, 1)]
+            if why := train_together(recipe, source, views, each):
+                console.print(f"the seeds are trained one after another: {why}", style="yellow")
         for place, (seed, draw) in enumerate(planned, start=1):
-            told = teller(registry, about, progress, metrics, seed, draw, f"{place}/{len(planned)}")
-            session = Session(seed, device, told, fits)
+            session = session_of(seed, draw, place)
             problem, fitted, answered = answer(recipe, source, views, session, draw or 0)
             first = first or (problem, fitted)
             done.append(answered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, cast, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -68,6 +68,8 @@ class RunSettings:
     """A torch device."""
     threads: Count | None = None
     """Threads of one process; torch's own choice by default."""
+    together: bool | Literal["auto"] = "auto"
+    """Train the representations of several seeds as one batched model; "auto": on a GPU."""
 
     def __post_init__(self) -> None:
         if isinstance(self.seeds, tuple) and len(set(self.seeds)) < len(self.seeds):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -27,11 +27,12 @@ from mmalign import (
     stacking_bias,
     top1,
     validation,
+    why_apart,
 )
 from mmalign_aligned_vae.fitted import FittedVAE, encode
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.noting import Noted
-from mmalign_aligned_vae.representing import represent
+from mmalign_aligned_vae.representing import represent, represent_together
 from mmalign_aligned_vae.statistics import LatentStatistics, restored
 
 if TYPE_CHECKING:
@@ -58,6 +59,22 @@ def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) 
     return FittedVAE(
         aligner, fitted, seen, method.fusion, bias, temperature, device, choice, head, kept
     )
+
+
+def train_together(
+    method: AlignedVAE, trainings: Sequence[Training], parts: Parts, sessions: Sequence[Session]
+) -> str | None:
+    """Train and keep every representation that ``fit`` will ask for; why not, if it cannot be."""
+    stages = {"representation": list(trainings)}
+    if _head(parts).needs_validation or method.stacking:
+        each = zip(trainings, sessions, strict=True)
+        posed = (scale(validation(own, s.seed), parts.modalities) for own, s in each)
+        stages["validation"] = [problem.training for problem in posed]
+    for apart in filter(None, map(why_apart, stages.values())):
+        return apart
+    for stage, each_training in stages.items():
+        represent_together(method, each_training, parts, sessions, stage)
+    return None
 
 
 def _head(parts: Parts) -> Head:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -74,6 +74,14 @@ class AlignedVAE:
         from mmalign_aligned_vae.fitting import fit
 
         return fit(self, training, parts, session)
+
+    def train_together(
+        self, trainings: Sequence[Training], parts: Parts, sessions: Sequence[Session]
+    ) -> str | None:
+        """Train the autoencoders of several seeds as one batched model, and keep them."""
+        from mmalign_aligned_vae.fitting import train_together
+
+        return train_together(self, trainings, parts, sessions)
 
     def restore(self, state: Mapping[str, Tensor], signature: Signature, parts: Parts) -> Fitted:
         """The fitted model that these tensors came from."""

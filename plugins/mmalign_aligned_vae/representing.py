@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmalign import ERRORS, Aligner, Objective, Parts, Session, Training, ramp, train_aligner
+from mmalign import (
+    ERRORS,
+    Aligner,
+    Objective,
+    Parts,
+    Session,
+    Training,
+    ramp,
+    train_aligner,
+    train_together,
+)
 
 if TYPE_CHECKING:
     from mmalign_aligned_vae.method import AlignedVAE
@@ -26,32 +37,67 @@ def represent(
     if kept is not None and kept.exists():
         aligner.load_state_dict(load_file(kept))
         return aligner.to(session.device).eval()
-    objective = Objective(
+    train_aligner(
+        aligner,
+        _objective(method, parts),
+        training,
+        session,
+        **_schedule(method),
+        stage=stage,
+    )
+    if kept is not None:
+        _keep(aligner, kept)
+    return aligner
+
+
+def represent_together(
+    method: AlignedVAE,
+    trainings: Sequence[Training],
+    parts: Parts,
+    sessions: Sequence[Session],
+    stage: str,
+) -> None:
+    """Train the aligners of several seeds as one, and keep them where ``represent`` finds them."""
+    files = [_kept(method, t, parts, s, stage) for t, s in zip(trainings, sessions, strict=True)]
+    missing = [n for n, file in enumerate(files) if file is not None and not file.exists()]
+    if not missing:
+        return
+    dims, own = trainings[0].signature.dims, [sessions[n] for n in missing]
+    aligners = [Aligner(parts.modalities, dims, method.latent, each.generator) for each in own]
+    train_together(
+        aligners,
+        _objective(method, parts),
+        [trainings[n] for n in missing],
+        own,
+        **_schedule(method),
+        stage=stage,
+    )
+    for n, aligner in zip(missing, aligners, strict=True):
+        if (file := files[n]) is not None:
+            _keep(aligner, file)
+
+
+def _objective(method: AlignedVAE, parts: Parts) -> Objective:
+    return Objective(
         {name: ERRORS[modality.reconstruction] for name, modality in parts.modalities.items()},
         ramp(method.kl),
         parts.losses,
         method.pair_reduction,
     )
-    train_aligner(
-        aligner,
-        objective,
-        training,
-        session,
-        epochs=method.epochs,
-        batch=method.batch,
-        lr=method.lr,
-        draw=method.draw,
-        noise=method.noise,
-        scale=method.scale,
-        products=method.products,
-        stage=stage,
-    )
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        save_file({k: v.contiguous() for k, v in aligner.state_dict().items()}, part)
-        part.replace(kept)
-    return aligner
+
+
+def _schedule(method: AlignedVAE) -> dict[str, Any]:
+    """The settings that a training loop takes."""
+    names = ("epochs", "batch", "lr", "draw", "noise", "scale", "products")
+    return {name: getattr(method, name) for name in names}
+
+
+def _keep(aligner: Aligner, file: Path) -> None:
+    """Keep the weights, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    save_file({k: v.contiguous().cpu() for k, v in aligner.state_dict().items()}, part)
+    part.replace(file)
 
 
 def _kept(
