@@ -10,6 +10,9 @@ from torch import Tensor
 
 from mmalign.linear import Linear
 
+TAKEN = 2**16  # rows copied out of the training set at a time, in their shuffled order
+SCORES = 2**23  # scores held at a time: 32 MiB of float32
+
 
 def fit_linear(
     z: Float[Tensor, "rows latent"],
@@ -28,21 +31,30 @@ def fit_linear(
     The gradient of a linear softmax is known in closed form, ``z^T (p - y) / rows``: at 32
     rows a step, building an autograd graph costs several times the arithmetic. Each epoch
     goes once through a permutation. ``epoch_ended`` is told the epoch, from 1, the mean
-    loss and the classifier as it stands.
+    loss and the classifier as it stands. Besides ``z`` it holds ``TAKEN`` rows, ``SCORES``
+    scores twice, and the weights four times, however many rows and classes there are.
     """
-    # Weight and bias are one tensor, and latents get a column of ones: one product, one
-    # optimiser state.
     theta = _begin(z, len(classes), initialisation)
-    z = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
     position = torch.full((max(classes) + 1,), -1, dtype=torch.int64, device=z.device)
     position[list(classes)] = torch.arange(len(classes), device=z.device)
     state = AdamState(theta)
     for epoch in range(epochs):
         shuffled = torch.randperm(len(z), generator=order).to(z.device)
-        rows, targets = z.index_select(0, shuffled), position[labels.index_select(0, shuffled)]
-        loss = _epoch(state, rows, targets, batch, lr)
-        epoch_ended(epoch + 1, loss, Linear(theta[:-1], theta[-1], classes))
+        loss = 0.0
+        for some in shuffled.split(max(1, TAKEN // batch) * batch):
+            targets = position[labels.index_select(0, some)]
+            loss += _steps(state, _with_ones(z, some), targets, batch, lr)
+        epoch_ended(epoch + 1, loss / len(z), Linear(theta[:-1], theta[-1], classes))
     return Linear(theta[:-1].clone(), theta[-1].clone(), classes)
+
+
+def _with_ones(
+    z: Float[Tensor, "rows latent"], taken: Int[Tensor, " taken"]
+) -> Float[Tensor, "taken inputs"]:
+    """These rows with a column of ones: weight and bias are one tensor, so one product."""
+    x = torch.ones(len(taken), z.shape[1] + 1, dtype=z.dtype, device=z.device)
+    x[:, :-1] = z.index_select(0, taken)
+    return x
 
 
 def _begin(
@@ -88,26 +100,37 @@ class AdamState:
 
 
 @torch.inference_mode()
-def _epoch(
+def _steps(
     state: AdamState,
     z: Float[Tensor, "rows inputs"],
     targets: Int[Tensor, " rows"],
     batch: int,
     lr: float,
 ) -> float:
-    """Go once through rows in their order; returns the mean cross-entropy on the way."""
+    """Go once through rows in their order; returns the sum of the cross-entropies on the way.
+
+    Scores of a batch with many classes are made a part at a time, and the parts' gradients
+    added up.
+    """
     count = state.theta.shape[1]
-    minus = torch.full((batch,), -1, dtype=z.dtype, device=z.device)
+    held = min(batch, max(1, SCORES // count))
+    minus = torch.full((held,), -1, dtype=z.dtype, device=z.device)
     of_target = torch.empty(len(z), dtype=z.dtype, device=z.device)
-    # Where each row's target stands in its batch's scores, written as one line.
-    places = torch.arange(len(z), device=z.device) % batch * count + targets
-    parts = zip(z.split(batch), places.split(batch), of_target.split(batch), strict=True)
-    for x, place, kept in parts:
-        residual = torch.softmax(x @ state.theta, dim=1)
-        line = residual.view(-1)
-        torch.take(line, place, out=kept)
-        line.index_add_(0, place, minus[: len(x)])
-        torch.addmm(state.gradient, x.T, residual, beta=0, alpha=1 / len(x), out=state.gradient)
+    # Where each row's target stands in its part's scores, written as one line.
+    places = torch.arange(len(z), device=z.device) % batch % held * count + targets
+    for start in range(0, len(z), batch):
+        stop = min(start + batch, len(z))
+        for first in range(start, stop, held):
+            part = slice(first, min(first + held, stop))
+            x, place = z[part], places[part]
+            residual = torch.softmax(x @ state.theta, dim=1)
+            line = residual.view(-1)
+            torch.take(line, place, out=of_target[part])
+            line.index_add_(0, place, minus[: len(x)])
+            torch.addmm(
+                state.gradient, x.T, residual,
+                beta=float(first > start), alpha=1 / (stop - start), out=state.gradient,
+            )  # fmt: skip
         state.move(lr)
     # A probability that underflows would make the loss that is shown infinite.
-    return -float(of_target.clamp_min(torch.finfo(z.dtype).tiny).log().mean())
+    return -float(of_target.clamp_min(torch.finfo(z.dtype).tiny).log().sum())

@@ -85,6 +85,19 @@ def test_the_fit_is_that_of_a_plain_torch_loop(batch):
     assert heard == [(epoch + 1, pytest.approx(loss)) for epoch, loss in enumerate(losses)]
 
 
+@pytest.mark.parametrize(("taken", "scores"), [(16, 2**20), (2**20, 12), (8, 4), (1, 1)])
+def test_the_fit_is_the_same_whatever_is_held_at_a_time(monkeypatch, taken, scores):
+    z, labels = data()
+    whole, told = ours(z, labels), []
+    monkeypatch.setattr("mmalign.linearfit.TAKEN", taken)
+    monkeypatch.setattr("mmalign.linearfit.SCORES", scores)
+    parts = ours(z, labels, epoch_ended=lambda epoch, loss, now: told.append(loss))
+    # In float64, but for the order in which gradients are added.
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(parts.bias, whole.bias, rtol=1e-10, atol=1e-12)
+    assert told == pytest.approx(plain(z, labels)[2], rel=1e-6)
+
+
 def test_the_fit_survives_large_latents():
     z, labels = data()
     assert ours(1e4 * z, labels).weight.isfinite().all()
