@@ -157,7 +157,8 @@ def test_latents_are_of_the_first_rows_tiled_and_drawn_by_purpose():
     rows = [*range(20, 30), 20, 21, 22, *range(10), 0, 1, 2]
     posterior = latents.aligner.encode("image", torch.from_numpy(given.views["image"].values[rows]))
     generator = Session(0).generator("head.all.image")
-    assert torch.equal(z, sample(posterior, generator, "independent", "std"))
+    # A row that is drawn from twice is encoded once: a product of fewer rows rounds otherwise.
+    torch.testing.assert_close(z, sample(posterior, generator, "independent", "std"))
     again, _ = latents.draw(("image",), (2, 0), 13, "head.all")
     other, _ = latents.draw(("image",), (2, 0), 13, "head.unseen")
     assert torch.equal(z, again)
@@ -176,7 +177,17 @@ def test_latents_of_class_level_rows_are_of_the_class_itself():
         "shared",
         "variance",
     )
-    assert torch.equal(z, expected)
+    torch.testing.assert_close(z, expected)
+
+
+@pytest.mark.parametrize("noise", ["shared", "independent"])
+def test_latents_are_the_same_whatever_is_drawn_at_a_time(monkeypatch, noise):
+    latents = drawer(training(), noise=noise)
+    whole, _ = latents.draw(("image", "attributes"), CLASSES[:4], 90, "head.all")
+    monkeypatch.setattr("mmalign_aligned_vae.drawing.PART", 64)
+    monkeypatch.setattr("mmalign_aligned_vae.posteriors.PART", 7)
+    parts, _ = latents.draw(("image", "attributes"), CLASSES[:4], 90, "head.all")
+    torch.testing.assert_close(parts, whole)
 
 
 def test_rows_and_classes_that_lack_the_modality_give_no_latents():
@@ -193,7 +204,7 @@ def test_rows_and_classes_that_lack_the_modality_give_no_latents():
     z, _ = latents.draw(("image",), (0,), 7, "p")
     x = torch.from_numpy(image.values[[0, 2, 4, 6, 8, 0, 2]])
     generator = Session(0).generator("p.image")
-    assert torch.equal(
+    torch.testing.assert_close(
         z, sample(latents.aligner.encode("image", x), generator, "independent", "std")
     )
     _, labels = latents.draw(("attributes",), UNSEEN, 2, "p")

@@ -15,6 +15,7 @@ from torch import Tensor
 from mmalign import Indices, Level, MmalignError, Noise, Scale, Session, did_you_mean
 
 Rows = Literal["training", "shots"]
+PART = 2**18  # latents drawn at a time; a multiple of 16, so that parts get the noise of a whole
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ class Drawing:
                 continue
             purposes = [purpose, "shots"] if rows == "shots" else [purpose]
             generator = self.session.generator(".".join([*purposes, "+".join(parts)]), device)
-            drawn.append(self.sampled(parts, taken, rows, generator))
+            # Part by part: what is on the way to a latent takes several times its room.
+            for start in range(0, len(taken), PART):
+                some = taken[start : start + PART]
+                drawn.append(self.sampled(parts, some, rows, generator))
             labels.append(torch.from_numpy(of_class).to(device))
         return torch.cat(drawn), torch.cat(labels)
 

@@ -7,7 +7,7 @@ import torch
 
 from mmalign import Aligner, Gaussian, Indices, View
 
-PART = 2**16  # rows encoded at a time
+PART = 2**14  # rows encoded at a time
 
 
 @torch.no_grad()
@@ -16,15 +16,12 @@ def posteriors(
 ) -> Gaussian:
     """Posteriors of these rows of a modality's view, in their order, (rows, latent).
 
-    More than ``part`` rows are encoded in parts, and a row that stands among them many
-    times is encoded once: with 50 latents of each of 20,842 classes the hidden layer
-    alone would otherwise take 6 GB.
+    ``part`` rows are encoded at a time, and a row that stands among them many times is encoded
+    once: 400 latents of an unseen class are drawn from one description.
     """
-    if len(rows) <= part:
-        return aligner.encode(name, torch.from_numpy(view.values[rows]).to(device))
     distinct, place = np.unique(rows, return_inverse=True)
     means, logvars = [], []
-    for start in range(0, len(distinct), part):
+    for start in range(0, max(1, len(distinct)), part):
         x = torch.from_numpy(view.values[distinct[start : start + part]]).to(device)
         found = aligner.encode(name, x)
         means.append(found.mean)
