@@ -4,8 +4,9 @@ Both train CADA-VAE with every term active on CUB (random numbers in its shapes 
 files are missing), whole epochs of real training with batches, losses, optimiser and
 logging. Epochs alternate, plain / plain with batches by index / mmalign, and the first of
 each is a warm-up. The ratio is of medians. Then mmalign with the factors of its products rounded
-to bfloat16, and the step's matrix products alone in float32, which no float32 implementation on
-this machine can beat.
+to bfloat16, and the step's matrix products alone in float32: every row's, those of a class's
+description too, which mmalign makes once for each class in a batch. ``--compiled`` times forward
+and backward pass once more as torch.compile makes them, and says how long that took to make.
 
     python benchmarks/step.py --batch 50 256 --rounds 5 --json step.json
 """
@@ -33,6 +34,9 @@ from mmalign import (
     Training,
     train_aligner,
 )
+from mmalign.align import draw_noise
+from mmalign.feeding import Resident
+from mmalign.together import Loss
 
 LATENT = 64
 
@@ -115,6 +119,39 @@ def rounds(
     return {name: each[1:] for name, each in seconds.items()}
 
 
+def compiled(
+    training: Training, parts: Parts, batch: int, repeats: int, clock: Callable[[], float]
+) -> dict[str, Any]:
+    """Milliseconds of forward and backward pass, as they are and compiled, in turn.
+
+    Without the optimiser, and for rows that each have their own description, so that shapes are
+    the same in every step, which is the best case for a compiler.
+    """
+    session = Session(0)
+    aligner = Aligner(parts.modalities, training.signature.dims, LATENT, session.generator)
+    errors = {name: ERRORS[each.reconstruction] for name, each in parts.modalities.items()}
+    losses = {name: replace(each, weight=Ramp(to=1.0)) for name, each in parts.losses.items()}
+    loss = Loss(aligner, Objective(errors, Ramp(to=1.0), losses), "variance")
+    given = Resident(training, "cpu").batch(torch.arange(batch))
+    x = {n: v[given.places[n]] if n in given.places else v for n, v in given.values.items()}
+    e = {n: draw_noise(batch, LATENT, "shared", session.generator(n)) for n in aligner.names}
+    ways: dict[str, Any] = {"as it is": loss, "compiled": torch.compile(loss, dynamic=False)}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    made = 0.0
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            start = clock()
+            aligner.zero_grad()
+            way(x, e, 1)[0].backward()
+            if turn:
+                seconds[name].append(1e3 * (clock() - start))
+            elif name == "compiled":
+                made = clock() - start
+    found = {name: common.spread(each) for name, each in seconds.items()}
+    ratio = found["as it is"]["median"] / found["compiled"]["median"]
+    return {"batch": batch, "ms": found, "times_as_fast": ratio, "seconds_to_compile": made}
+
+
 def measured(given: argparse.Namespace, training: Training, parts: Parts) -> list[dict[str, Any]]:
     """Figures for each batch size and implementation."""
     found, clock = [], common.CLOCKS[given.clock]
@@ -154,10 +191,19 @@ def main() -> None:
     parser.add_argument(
         "--plain-up-to", type=int, default=50, help="time the plain ones up to this batch"
     )
+    parser.add_argument(
+        "--compiled", action="store_true", help="torch.compile too; needs a compiler"
+    )
+    parser.add_argument("--small", action="store_true", help="one round, batch 50")
     given = parser.parse_args()
+    if given.small:
+        given.batch, given.rounds = [50], 1
     torch.set_num_threads(given.threads)
     problem, parts, data = common.problem(given.root)
     found = measured(given, problem.training, parts)
+    clock, made = common.CLOCKS[given.clock], []
+    for batch in given.batch if given.compiled else ():
+        made.append(compiled(problem.training, parts, batch, 10 * given.rounds, clock))
     head = ["", "batch", "ms per step", "us per row", "GFLOP/s", "share", "x mmalign"]
     lines = [
         [
@@ -172,7 +218,14 @@ def main() -> None:
         for each in found
     ]
     text = f"{data}: median (min-max) of {given.rounds} epochs\n{common.table(head, lines)}"
-    common.finish(given, {"data": data, "figures": found}, text)
+    for each in made:
+        ms = {name: common.said(each["ms"][name]) for name in ("as it is", "compiled")}
+        text += (
+            f"\nforward and backward, batch {each['batch']}: {ms['as it is']} ms, compiled"
+            f" {ms['compiled']} ms: {each['times_as_fast']:.2f} times as fast after"
+            f" {each['seconds_to_compile']:.0f} s of compiling"
+        )
+    common.finish(given, {"data": data, "figures": found, "compiled": made}, text)
 
 
 if __name__ == "__main__":

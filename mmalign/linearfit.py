@@ -118,19 +118,28 @@ def _steps(
     of_target = torch.empty(len(z), dtype=z.dtype, device=z.device)
     # Where each row's target stands in its part's scores, written as one line.
     places = torch.arange(len(z), device=z.device) % batch % held * count + targets
-    for start in range(0, len(z), batch):
-        stop = min(start + batch, len(z))
-        for first in range(start, stop, held):
-            part = slice(first, min(first + held, stop))
-            x, place = z[part], places[part]
-            residual = torch.softmax(x @ state.theta, dim=1)
-            line = residual.view(-1)
-            torch.take(line, place, out=of_target[part])
-            line.index_add_(0, place, minus[: len(x)])
-            torch.addmm(
-                state.gradient, x.T, residual,
-                beta=float(first > start), alpha=1 / (stop - start), out=state.gradient,
-            )  # fmt: skip
-        state.move(lr)
+    sizes, of = _cut(len(z), batch, held)
+    parts = zip(z.split(sizes), places.split(sizes), of_target.split(sizes), of, strict=True)
+    for x, place, kept, (begins, ends, rows) in parts:
+        residual = torch.softmax(x @ state.theta, dim=1)
+        line = residual.view(-1)
+        torch.take(line, place, out=kept)
+        line.index_add_(0, place, minus if len(x) == held else minus[: len(x)])
+        torch.addmm(
+            state.gradient, x.T, residual, beta=1 - begins, alpha=1 / rows, out=state.gradient
+        )
+        if ends:
+            state.move(lr)
     # A probability that underflows would make the loss that is shown infinite.
     return -float(of_target.clamp_min(torch.finfo(z.dtype).tiny).log().sum())
+
+
+def _cut(count: int, batch: int, held: int) -> tuple[list[int], list[tuple[bool, bool, int]]]:
+    """Sizes of the parts of all batches; whether each begins and ends its batch, and its rows."""
+    sizes, of = [], []
+    for start in range(0, count, batch):
+        rows = min(batch, count - start)
+        for first in range(0, rows, held):
+            sizes.append(min(held, rows - first))
+            of.append((first == 0, first + held >= rows, rows))
+    return sizes, of
