@@ -91,6 +91,11 @@ if TYPE_CHECKING:
     from mmalign.sources import LatentSource as LatentSource
     from mmalign.sources import draw_from as draw_from
     from mmalign.sources import modalities_of as modalities_of
+    from mmalign.stored import Store as Store
+    from mmalign.stored import Stored as Stored
+    from mmalign.stores import opened as opened
+    from mmalign.stores.parquet import read_parquet as read_parquet
+    from mmalign.stores.parquet import read_parquet_names as read_parquet_names
     from mmalign.systems.rows import Asked as Asked
     from mmalign.systems.rows import Rows as Rows
     from mmalign.systems.system import Epoch as Epoch
@@ -160,6 +165,9 @@ _HOMES = {
     "report": ("Measures", "measure", "stacking_bias", "top1"),
     "scaling": ("scale",),
     "sources": ("LatentSource", "draw_from", "modalities_of"),
+    "stored": ("Store", "Stored"),
+    "stores": ("opened",),
+    "stores.parquet": ("read_parquet", "read_parquet_names"),
     "systems.rows": ("Asked", "Rows"),
     "systems.system": ("Epoch", "Scoring", "System"),
     "together": ("train_together", "why_apart"),

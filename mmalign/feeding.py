@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Generator
 from typing import Literal
 
 import torch
@@ -15,8 +16,8 @@ from mmalign.types import Training
 Draw = Literal["random", "shuffle"]
 
 
-class Resident:
-    """The training rows as tensors on the device; class-level views stay one row a class.
+class Feed(ABC):
+    """The training rows, as batches; class-level views stay one row a class.
 
     Labels and the order of rows stay on the host, where they are drawn: so which classes a
     batch has is known without waiting for the device.
@@ -25,10 +26,10 @@ class Resident:
     def __init__(self, training: Training, device: str) -> None:
         self.device = device
         self.labels = torch.from_numpy(training.labels)
-        self.levels = {name: view.level for name, view in training.views.items()}
-        self.values, self.masks = {}, {}
+        self.classes, self.masks = {}, {}
         for name, view in training.views.items():
-            self.values[name] = torch.from_numpy(view.values).to(device)
+            if view.level == "class":
+                self.classes[name] = torch.from_numpy(view.array).to(device)
             mask = view.mask if view.level == "sample" else view.mask[training.labels]
             if not mask.all():
                 self.masks[name] = torch.from_numpy(mask).to(device)
@@ -36,22 +37,47 @@ class Resident:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, batch: int, draw: Draw, generator: torch.Generator) -> Iterator[Batch]:
+    @abstractmethod
+    def batches(
+        self, batch: int, draw: Draw, generator: torch.Generator
+    ) -> Generator[Batch, None, None]:
+        """The batches of an epoch; close it where it is not read to its end."""
+
+    def with_classes(self, rows: Tensor, values: dict[str, Tensor]) -> Batch:
+        """A batch of these rows; a class-level view has one row for each class among them.
+
+        ``values`` are the sample-level views' numbers of the rows, on the device.
+        """
+        classes, place = torch.unique(self.labels[rows], return_inverse=True)
+        here, classes, place = (each.to(self.device) for each in (rows, classes, place))
+        described = {name: x.index_select(0, classes) for name, x in self.classes.items()}
+        masks = {name: mask[here] for name, mask in self.masks.items()}
+        return Batch(values | described, masks, dict.fromkeys(described, place))
+
+
+class Resident(Feed):
+    """The training rows as tensors on the device."""
+
+    def __init__(self, training: Training, device: str) -> None:
+        super().__init__(training, device)
+        self.values = {
+            name: torch.from_numpy(view.array).to(device)
+            for name, view in training.views.items()
+            if view.level == "sample"
+        }
+
+    def batches(
+        self, batch: int, draw: Draw, generator: torch.Generator
+    ) -> Generator[Batch, None, None]:
         """The batches of an epoch."""
         for rows in indices(len(self), batch, draw, generator):
             yield self.batch(rows)
 
     def batch(self, rows: Tensor) -> Batch:
-        """These training rows; a class-level view has one row for each class among them."""
-        classes, place = torch.unique(self.labels[rows], return_inverse=True)
-        here, classes, place = (each.to(self.device) for each in (rows, classes, place))
-        at = {"sample": here, "class": classes}
-        return Batch(
-            values={
-                name: x.index_select(0, at[self.levels[name]]) for name, x in self.values.items()
-            },
-            masks={name: mask[here] for name, mask in self.masks.items()},
-            places={name: place for name, level in self.levels.items() if level == "class"},
+        """These training rows."""
+        here = rows.to(self.device)
+        return self.with_classes(
+            rows, {name: x.index_select(0, here) for name, x in self.values.items()}
         )
 
 

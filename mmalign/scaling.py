@@ -9,7 +9,11 @@ import numpy as np
 
 from mmalign.contracts import Modality, ScalerName
 from mmalign.errors import MmalignError
-from mmalign.types import Problem, Scaling, View
+from mmalign.moments import Moments
+from mmalign.stored import Stored
+from mmalign.types import Mask, Problem, Scaling, View
+
+PART = 2**18  # numbers looked at together: they stay in the processor's cache
 
 
 def scale(problem: Problem, modalities: Mapping[str, Modality]) -> Problem:
@@ -55,22 +59,37 @@ def fit_scaling(view: View, kind: ScalerName, name: str) -> Scaling:
     zeros, ones = np.zeros(view.dim, np.float32), np.ones(view.dim, np.float32)
     if kind in ("none", "unit"):
         return Scaling(zeros, ones, unit=kind == "unit")
-    values = view.values[view.mask]
-    if len(values) == 0:
+    if not view.mask.any():
         raise MmalignError(f"modality '{name}': no training row has it")
-    if kind == "standard":
-        offset, width = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
+    if isinstance(view.values, Stored):
+        offset, width = _streamed(view.values, view.mask, kind)
     else:
-        offset, width = values.min(0), values.max(0) - values.min(0)
+        values = view.values[view.mask]
+        if kind == "standard":
+            offset, width = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
+        else:
+            offset, width = values.min(0), values.max(0) - values.min(0)
     factor = 1 / np.where(width > 0, width, 1)
     return Scaling(offset.astype(np.float32), factor.astype(np.float32))
 
 
+def _streamed(values: Stored, mask: Mask, kind: ScalerName) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and width of stored rows, in one pass through the file."""
+    found = Moments(values.shape[1])
+    rows = np.flatnonzero(mask)
+    size = max(1, PART // values.shape[1])
+    for start in range(0, len(rows), size):
+        found.add(values[rows[start : start + size]], spread=kind == "standard")
+    if kind == "standard":
+        return found.mean, found.std
+    return found.low, found.high - found.low
+
+
 def _per_split(view: View, seen: np.ndarray, name: str) -> View:
-    values = view.values.copy()
+    values = view.array.copy()
     for side in (seen, ~seen):
         rows = np.flatnonzero(side)
         if len(rows):
             part = view.take(rows)
-            values[rows] = fit_scaling(part, "min-max", name)(part).values
+            values[rows] = fit_scaling(part, "min-max", name)(part).array
     return View(values, view.level, view.mask)

@@ -12,6 +12,7 @@ from mmalign.align import Aligner, Batch, Noise, Scale, draw_noise
 from mmalign.contracts import Products
 from mmalign.feeding import Draw, Resident
 from mmalign.losses import Objective
+from mmalign.stored import Stored
 from mmalign.train import check_finite, precision_of
 from mmalign.types import Session, Training
 
@@ -25,6 +26,8 @@ def why_apart(trainings: Sequence[Training]) -> str | None:
         return "they train on different numbers of rows"
     for training in trainings:
         for name, view in training.views.items():
+            if isinstance(view.values, Stored):
+                return f"'{name}' stays on disk"
             mask = view.mask if view.level == "sample" else view.mask[training.labels]
             if not mask.all():
                 return f"some rows have no '{name}'"

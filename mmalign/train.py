@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from torch import Tensor
 from mmalign.align import Aligner, Noise, Scale, draw_noise
 from mmalign.contracts import Products
 from mmalign.errors import MmalignError
-from mmalign.feeding import Draw, Resident
+from mmalign.feeding import Draw
 from mmalign.losses import Objective
+from mmalign.streaming import feed
 from mmalign.types import Session, Training
 
 
@@ -38,7 +39,7 @@ def train_aligner(
     adds up in float32; weights and optimiser stay float32. Raises MmalignError when a loss
     is no longer finite.
     """
-    data = Resident(training, session.device)
+    data = feed(training, session.device)
     aligner.to(session.device).train()
     optimiser = torch.optim.Adam(aligner.parameters(), lr=lr, amsgrad=True, fused=True)
     order = session.generator(f"{stage}.order")
@@ -46,17 +47,19 @@ def train_aligner(
     for epoch in range(epochs):
         sums: dict[str, Tensor] = {}
         rows_seen = 0
-        for given in data.batches(batch, draw, order):
-            e = {n: draw_noise(given.rows, aligner.latent, noise, g) for n, g in generators.items()}
-            with precision_of(products):
-                flow = aligner(given, e, scale)
-                loss, terms = objective(flow, epoch)
-                optimiser.zero_grad()
-                loss.backward()
-            optimiser.step()
-            rows_seen += given.rows
-            for name, value in {"loss": loss, **terms}.items():
-                sums[name] = sums.get(name, 0) + value.detach()
+        with closing(data.batches(batch, draw, order)) as batches:
+            for given in batches:
+                e = {n: draw_noise(given.rows, aligner.latent, noise, generators[n])
+                     for n in aligner.names}  # fmt: skip
+                with precision_of(products):
+                    flow = aligner(given, e, scale)
+                    loss, terms = objective(flow, epoch)
+                    optimiser.zero_grad()
+                    loss.backward()
+                optimiser.step()
+                rows_seen += given.rows
+                for name, value in {"loss": loss, **terms}.items():
+                    sums[name] = sums.get(name, 0) + value.detach()
         means = {name: float(value) / rows_seen for name, value in sums.items()}
         check_finite(means, stage, epoch)
         session.epoch_ended(stage, epoch + 1, epochs, means)

@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmalign.errors import MmalignError
+from mmalign.stored import Floats as Floats
+from mmalign.stored import Indices as Indices
+from mmalign.stored import Stored
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Level: TypeAlias = Literal["sample", "class"]
-Floats: TypeAlias = NDArray[np.float32]
-Indices: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 
@@ -32,18 +33,19 @@ Mask: TypeAlias = NDArray[np.bool_]
 class View:
     """Numbers of one modality, and which rows have them.
 
-    ``values`` is (rows, dim) float32. At level "sample" a row is a sample, at level
-    "class" it is a class; class-level views are expanded by label inside a batch and are
-    never copied to sample size. A row whose ``mask`` is False has no such modality, and
-    its values are never read. ``notes`` are what a report must say of where the numbers
-    come from, ``hashes`` the SHA-256 of each file that the modality itself read.
-    ``backbone`` is the frozen network that the numbers are features of, as a table: ``use``,
-    its name, and its fields; a model keeps it, so as to take pictures. Raises MmalignError for
-    shapes that disagree and for numbers that are not finite in a row that the mask says is
-    there.
+    ``values`` is (rows, dim) float32: an array, or ``Stored`` rows, which stay in their file
+    and are read when they are asked for; ``values[rows]`` gives an array either way, and
+    ``array`` all of them. At level "sample" a row is a sample, at level "class" it is a class;
+    class-level views are expanded by label inside a batch and are never copied to sample size.
+    A row whose ``mask`` is False has no such modality, and its values are never read. ``notes``
+    are what a report must say of where the numbers come from, ``hashes`` the SHA-256 of each
+    file that the modality itself read. ``backbone`` is the frozen network that the numbers are
+    features of, as a table: ``use``, its name, and its fields; a model keeps it, so as to take
+    pictures. Raises MmalignError for shapes that disagree and for numbers that are not finite
+    in a row that the mask says is there; of stored rows that is found when they are read.
     """
 
-    values: Floats
+    values: Floats | Stored
     level: Level
     mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
     notes: tuple[str, ...] = ()
@@ -59,6 +61,8 @@ class View:
             raise MmalignError(
                 f"a view of {len(self.values)} rows has a mask of shape {self.mask.shape}"
             )
+        if isinstance(self.values, Stored):
+            return
         wrong = ~np.isfinite(self.values).all(axis=1) & self.mask
         if wrong.any():
             raise MmalignError(
@@ -71,12 +75,22 @@ class View:
         """How many numbers a row has."""
         return int(self.values.shape[1])
 
+    @property
+    def array(self) -> Floats:
+        """All numbers in memory, (rows, dim).
+
+        Raises MmalignError for stored rows that would fill more than half of what is at hand.
+        """
+        values: Floats = np.asarray(self.values)
+        return values
+
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: Indices) -> View:
-        """The same view of these rows only."""
-        return replace(self, values=self.values[rows], mask=self.mask[rows])
+        """The same view of these rows only; of stored ones none is read."""
+        values = self.values.take(rows) if isinstance(self.values, Stored) else self.values[rows]
+        return replace(self, values=values, mask=self.mask[rows])
 
 
 @dataclass(frozen=True)
@@ -253,19 +267,30 @@ class Scaling:
     unit: bool = False
 
     def __call__(self, view: View) -> View:
-        """The scaled view; a masked row becomes zeros."""
+        """The scaled view; a masked row becomes zeros. Stored rows are scaled as they are read."""
         if view.dim != len(self.offset):
             raise MmalignError(
                 f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
             )
-        # In place: a large data set has no room for one array a step.
-        values = view.values - self.offset
-        values *= self.factor
-        if self.unit:
-            length = np.linalg.norm(values, axis=1, keepdims=True)
-            values /= np.maximum(length, np.finfo(np.float32).tiny)
+        if isinstance(view.values, Stored):
+            return View(view.values.scaled(self), view.level, view.mask)
+        values = self.applied(view.values)
         values[~view.mask] = 0
         return View(values, view.level, view.mask)
+
+    def applied(self, values: Floats) -> Floats:
+        """The scaled numbers, (rows, dim)."""
+        # In place: a large data set has no room for one array a step.
+        scaled: Floats = values - self.offset
+        scaled *= self.factor
+        if self.unit:
+            length = np.linalg.norm(scaled, axis=1, keepdims=True)
+            scaled /= np.maximum(length, np.finfo(np.float32).tiny)
+        return scaled
+
+    def tobytes(self) -> bytes:
+        """Its numbers, by which two scalings are told apart."""
+        return self.offset.tobytes() + self.factor.tobytes() + bytes([self.unit])
 
     def undone(self, values: Floats) -> Floats:
         """The unscaled numbers of scaled ones, (rows, dim).

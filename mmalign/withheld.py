@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mmalign.component import component
 from mmalign.errors import MmalignError, did_you_mean
+from mmalign.stored import joined
 from mmalign.types import Indices, Shots, Training, View
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=100)]
@@ -102,7 +103,7 @@ def _joined(training: Training, shots: Shots) -> Training:
     """The training rows with the shots behind them; ``seen`` stays as it is."""
     views = {
         name: View(
-            np.concatenate([view.values, shots.views[name].values]),
+            joined(view.values, shots.views[name].values),
             "sample",
             np.concatenate([view.mask, shots.views[name].mask]),
         )

@@ -17,13 +17,17 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
+    {"memory", "ahead"},
+    {"stored"},
+    {"moments"},
     {"types", "component", "board", "lock", "extras", "terminal", "download", "unpack"},
     {"answers", "figure", "grid", "calibration", "retrieval"},
     {"contracts", "report", "pictures", "datafiles", "bundlefiles"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "rows", "card"},
-    {"feeding"},
+    {"feeding", "stores"},
+    {"streaming"},
     {"train", "tables", "searching", "latentfiles", "listing", "systems"} | {"onnxfile"},
     {"recipe", "answering", "place", "together"},
     {"bundle", "reporting", "newcomers", "sklearn", "inspecting"},

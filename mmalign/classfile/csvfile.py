@@ -10,8 +10,10 @@ from pathlib import Path
 from mmalign.classfile.problems import Problems
 from mmalign.errors import MmalignError
 
+SHARED = 2**16  # different cells that are looked up
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line's cells, without the spaces around; ``number`` counts from 1, as editors do."""
 
@@ -113,11 +115,15 @@ def _lines(name: str, content: bytes) -> list[Line]:
         raise MmalignError(f"{name}: no CSV file: it holds bytes that are no text")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines, before = [], 0
+    known: dict[str, str] = {}  # of millions of cells that say the same, one object each
     try:
         for cells in reader:
             # A cell may hold line breaks; the line that opens with it is the one to look at.
             if any(cell.strip() for cell in cells):
-                lines.append(Line(before + 1, tuple(cell.strip() for cell in cells)))
+                bare = [cell.strip() for cell in cells]
+                if len(known) < SHARED:
+                    known.update(zip(bare, bare, strict=True))
+                lines.append(Line(before + 1, tuple(known.get(cell, cell) for cell in bare)))
             before = reader.line_num
     except csv.Error as error:
         raise MmalignError(f"{name}, line {before + 1}: no CSV from here on: {error}") from None

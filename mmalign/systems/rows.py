@@ -128,6 +128,6 @@ def described(training: Training, views: Mapping[str, View]) -> Floats:
 
 def side_by_side(views: Mapping[str, View]) -> tuple[Floats, Mask]:
     """Views of the same rows as one array, and which rows have them all."""
-    parts = [np.where(view.mask[:, None], view.values, 0) for view in views.values()]
+    parts = [np.where(view.mask[:, None], view.array, 0) for view in views.values()]
     whole: Mask = np.logical_and.reduce([view.mask for view in views.values()])
     return np.concatenate(parts, axis=1), whole

@@ -132,10 +132,10 @@ def leaves_its_inputs_alone(trial: Trial) -> None:
     """Views, labels and latents are as they were."""
     trial = replace(trial)  # inputs that no fit has had in its hands yet
     given = {**trial.training.views, **{f"asked {k}": v for k, v in trial.asked.items()}}
-    before = {name: view.values.copy() for name, view in given.items()}
+    before = {name: view.array.copy() for name, view in given.items()}
     labels, latents = trial.training.labels.copy(), trial.latents.clone()
     everything(trial, trial.fit())
-    changed = [n for n, view in given.items() if not same(view.values, before[n])]
+    changed = [n for n, view in given.items() if not same(view.array, before[n])]
     changed += [] if same(labels, trial.training.labels) else ["the labels"]
     changed += [] if torch.equal(latents, trial.latents) else ["the latents"]
     trial.require(not changed, f"changes {', '.join(changed)} in place; work on a copy")

@@ -130,7 +130,7 @@ class FittedVAE:
         if view is None:
             empty = Gaussian(torch.zeros(count, latent), torch.zeros(count, latent))
             return Described(empty, torch.zeros(count, dtype=torch.bool))
-        x = torch.from_numpy(np.where(view.mask[:, None], view.values, 0))
+        x = torch.from_numpy(np.where(view.mask[:, None], view.array, 0))
         return Described(self.aligner.encode(name, x), torch.from_numpy(view.mask.copy()))
 
 
@@ -172,7 +172,7 @@ def encode(
         posteriors = [
             aligner.encode(
                 name,
-                torch.from_numpy(np.where(view.mask[:, None], view.values, 0)).to(device),
+                torch.from_numpy(np.where(view.mask[:, None], view.array, 0)).to(device),
             )
             for name, view in taken.items()
         ]

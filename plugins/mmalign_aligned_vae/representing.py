@@ -18,6 +18,7 @@ from mmalign import (
     Objective,
     Parts,
     Session,
+    Stored,
     Training,
     ramp,
     train_aligner,
@@ -122,6 +123,11 @@ def _kept(
             view = view.take(np.unique(training.labels))
         modality = parts.modalities[name]
         digest.update(repr((name, modality.hidden, modality.reconstruction, view.level)).encode())
-        digest.update(view.values.tobytes() + view.mask.tobytes())
+        values = view.values
+        # Of rows on disk not the content, which may be 40 GB, but what tells it from another.
+        digest.update(
+            values.fingerprint().encode() if isinstance(values, Stored) else values.tobytes()
+        )
+        digest.update(view.mask.tobytes())
     digest.update(training.labels.tobytes())
     return session.reuse / f"{digest.hexdigest()[:32]}.safetensors"

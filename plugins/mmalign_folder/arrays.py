@@ -1,37 +1,39 @@
-"""Files of features: .npy, .safetensors and .parquet, each as rows of float32."""
+"""Files of features: .npy, .safetensors and .parquet, each as rows of float32, or left on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from mmalign import FeatureFile, Floats, Mask, MmalignError, need
+from mmalign import FeatureFile, Floats, Mask, MmalignError, Stored, need, opened
 
 SUFFIXES = (".npy", ".safetensors", ".parquet")
-BLOCK = 2**22  # numbers looked at together
+BLOCK = 2**20  # numbers looked at together
+LARGE = 2**31  # bytes of a file from which on its rows stay in it
 ZIP = b"PK"  # how an archive begins
-NAMES = ("sample", "name")  # what a column of names is called in a .parquet file
+Memory: TypeAlias = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
 class Array:
     """Features of one file: (rows, dim); ``names`` of the rows where the file gives them.
 
-    Values of a large .npy file of float32 stay in it, and are read when they are used.
-    ``mask`` is False for rows that are NaN throughout. ``kind`` is the type that the file has,
-    ``backbone`` what made the features, where the file tells it.
+    ``values`` of a large file stay in it, and are read when they are used. ``mask`` is False
+    for rows that are NaN throughout. ``kind`` is the type that the file has, ``backbone`` what
+    made the features, where the file tells it.
     """
 
     name: str
-    values: Floats
+    values: Floats | Stored
     mask: Mask
     names: tuple[str, ...]
     kind: str
@@ -42,35 +44,45 @@ class Array:
 class Held(NamedTuple):
     """What a file holds, before any of it is believed."""
 
-    values: np.ndarray
+    values: np.ndarray | Stored
     names: tuple[str, ...] = ()
     metadata: Mapping[str, str] = MappingProxyType({})
 
 
-def read_array(path: Path) -> Array:
-    """Read a file by its suffix; nothing is unpickled.
+def read_array(path: Path, memory: Memory = "auto") -> Array:
+    """Read a file by its suffix, or open it where it stays on disk; nothing is unpickled.
 
-    Raises MmalignError, naming the file and the row, for what are no finite numbers.
+    Every row is looked at once either way. Raises MmalignError, naming the file and the row,
+    for what are no finite numbers.
     """
-    readers = {".npy": _npy, ".safetensors": _safetensors, ".parquet": _parquet}
-    held = readers[path.suffix](path)
+    stays = memory == "never" or (memory == "auto" and path.stat().st_size > LARGE)
+    readers: Mapping[str, Callable[[Path, bool], Held]] = {
+        ".npy": _npy,
+        ".safetensors": _safetensors,
+        ".parquet": _parquet,
+    }
+    held = readers[path.suffix](path, stays)
     values, names = held.values, held.names
     if values.ndim != 2 or 0 in values.shape:
         raise MmalignError(
             f"{path.name}: has the shape {values.shape}; features are (rows, numbers of a row)"
         )
+    kind = values.store.kind if isinstance(values, Stored) else str(values.dtype)
     if values.dtype.kind not in "fiu":
-        raise MmalignError(f"{path.name}: holds {values.dtype}; features are real numbers")
+        raise MmalignError(f"{path.name}: holds {kind}; features are real numbers")
     if names and len(names) != len(values):
         raise MmalignError(f"{path.name}: {len(names)} names for {len(values)} rows")
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise MmalignError(f"{path.name}: two rows are called '{twice}'; each needs its own name")
     with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
-        floats: Floats = values.astype(np.float32, copy=False)
-    backbone = FeatureFile(floats, names, metadata=held.metadata).backbone
-    mask, kind = _mask(path, floats), str(values.dtype)
-    return Array(path.name, floats, mask, names, kind, digest(path), backbone)
+        floats = values if isinstance(values, Stored) else values.astype(np.float32, copy=False)
+    none = np.zeros((0, 0), np.float32)
+    backbone = FeatureFile(none, (), metadata=held.metadata).backbone
+    with ThreadPoolExecutor(1) as beside:  # both read the whole file
+        sha = beside.submit(digest, path)
+        mask = _mask(path, floats)
+    return Array(path.name, floats, mask, names, kind, sha.result(), backbone)
 
 
 def digest(path: Path) -> str:
@@ -82,12 +94,19 @@ def digest(path: Path) -> str:
         raise MmalignError(f"{path.name}: cannot be read: {error.strerror}") from None
 
 
-def _mask(path: Path, values: Floats) -> Mask:
+def _mask(path: Path, values: Floats | Stored) -> Mask:
     """Which rows have features, looked at in blocks: a large file never is in memory whole."""
     mask = np.ones(len(values), dtype=np.bool_)
     step = max(1, BLOCK // values.shape[1])
     for start in range(0, len(values), step):
-        block = values[start : start + step]
+        stop = min(start + step, len(values))
+        if isinstance(values, Stored):
+            block = values.store.read(np.arange(start, stop))
+        else:
+            block = values[start:stop]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(block.sum()):  # no number of it is anything else
+                continue
         finite = np.isfinite(block)
         lacking = np.isnan(block).all(axis=1)
         wrong = ~finite.all(axis=1) & ~lacking
@@ -99,13 +118,15 @@ def _mask(path: Path, values: Floats) -> Mask:
                 f"{path.name}: row {start + row}, number {column} (both from 0) is {said}; mend it,"
                 " or make the whole row NaN, which says that the sample has no such features"
             )
-        mask[start : start + step] = ~lacking
+        mask[start:stop] = ~lacking
     if not mask.any():
         raise MmalignError(f"{path.name}: every row is NaN; take the file away, or mend it")
     return mask
 
 
-def _npy(path: Path) -> Held:
+def _npy(path: Path, stays: bool) -> Held:
+    if stays:
+        return Held(opened(path, lacking=True))
     try:
         with path.open("rb") as file:
             archive = file.read(2) == ZIP
@@ -126,7 +147,7 @@ def _npy(path: Path) -> Held:
     return Held(values)
 
 
-def _safetensors(path: Path) -> Held:
+def _safetensors(path: Path, stays: bool) -> Held:
     """The tensor "features", or the only one; names from the metadata, where it has them."""
     from safetensors import safe_open
 
@@ -135,16 +156,16 @@ def _safetensors(path: Path) -> Held:
             held = list(file.keys())
             metadata = file.metadata() or {}
             key = "features" if "features" in held else held[0] if len(held) == 1 else None
-            values = None if key is None else file.get_tensor(key)
+            values = None if stays or key is None else file.get_tensor(key)
     except Exception as error:  # as for .npy
         said = " ".join(str(error).split()) or type(error).__name__
         raise MmalignError(f"{path.name}: not readable as safetensors: {said}") from None
-    if values is None:
+    if key is None:
         raise MmalignError(
             f"{path.name}: holds {len(held)} tensors; one was expected, or one called 'features'"
         )
     names = _json_names(path, metadata["names"]) if "names" in metadata else ()
-    return Held(values, names, metadata)
+    return Held(opened(path, lacking=True) if values is None else values, names, metadata)
 
 
 def _json_names(path: Path, text: str) -> tuple[str, ...]:
@@ -157,12 +178,14 @@ def _json_names(path: Path, text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _parquet(path: Path) -> Held:
+def _parquet(path: Path, stays: bool) -> Held:
     """Columns of numbers, or one of lists of them; a column "sample" has the rows' names."""
     try:
         need("sweep", "pyarrow")
     except MmalignError as error:
         raise MmalignError(f"{path.name}: {error}") from None
-    from mmalign_folder.parquet import read_parquet
+    from mmalign import read_parquet, read_parquet_names
 
-    return Held(*read_parquet(path, NAMES))
+    if stays:
+        return Held(opened(path, lacking=True), read_parquet_names(path))
+    return Held(*read_parquet(path))

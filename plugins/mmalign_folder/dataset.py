@@ -28,9 +28,14 @@ class Folder:
     """The folder; nothing outside it is read."""
     features: tuple[str, ...] = ()
     """Files of features; all that are there by default."""
+    memory: Literal["auto", "always", "never"] = "auto"
+    """Features are read into memory, or stay on disk and are read batch by batch: "auto" leaves
+    files of more than 2 GiB on disk."""
     samples: str = "samples.csv"
     """File of samples: columns "class", "sample", "split" (train, test), at least one of the
-    first two. Without "class" it is the folder in a sample's name: Black Tern/001.jpg."""
+    first two. Without "class" it is the folder in a sample's name: Black Tern/001.jpg. Or an
+    .npy file of whole numbers, which is fastest for millions of rows: the class of each sample
+    as its place in the file of classes, from 0, and as a second column 1 where it is asked."""
     classes: str = "classes.csv"
     """File of classes: "class", numbers, texts, "split" (seen, unseen, validation)."""
     texts: tuple[str, ...] = ("description",)

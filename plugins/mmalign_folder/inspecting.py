@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmalign import Classes, Inspection, MmalignError, Source
+from mmalign import Classes, Inspection, MmalignError, Source, Stored
 from mmalign_folder.arrays import Array
 from mmalign_folder.reading import Look, look_through
 from mmalign_folder.samples import Samples
@@ -41,6 +41,7 @@ def _array(array: Array) -> str:
     rows, dim = array.values.shape
     lacking = int((~array.mask).sum())
     said = f"{rows:,} rows of {dim:,} numbers ({array.kind})"
+    said += ", which stay on disk" if isinstance(array.values, Stored) else ""
     said += ", with the names of their samples" if array.names else ""
     return said + (f"; {lacking:,} rows are NaN: none there" if lacking else "")
 

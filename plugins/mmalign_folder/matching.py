@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmalign import FeatureFile, MmalignError, Problems, View, some_names
+from mmalign import FeatureFile, Indices, MmalignError, Problems, Stored, View, some_names
 from mmalign_folder.arrays import Array
 from mmalign_folder.samples import Samples
 
@@ -38,13 +39,13 @@ def _view(settings: Folder, array: Array, samples: Samples) -> View:
                 f"has {len(array.values)} rows for the {count} samples of {samples.file}; there"
                 " is one row a sample, in the same order"
             )
-        return View(array.values, "sample", array.mask, backbone=array.backbone)
+        return _as_it_lies(array)
     if not samples.names:
         raise MmalignError(
             f"names its rows, but {samples.file} has no column 'sample' that says which of them"
             " is which; add one"
         )
-    rows = FeatureFile(array.values, array.names).rows_of(samples.names)
+    rows = _rows_of(array, samples)
     lacking = np.flatnonzero(rows < 0)
     if len(lacking) and (settings.missing == "error" or len(lacking) == count):
         raise MmalignError(
@@ -53,7 +54,24 @@ def _view(settings: Folder, array: Array, samples: Samples) -> View:
             ' dataset.missing = "mask"'
         )
     if np.array_equal(rows, np.arange(len(array.values))):
-        # As they lie in the file, uncopied.
-        return View(array.values, "sample", array.mask, backbone=array.backbone)
+        return _as_it_lies(array)
     mask = array.mask[rows] & (rows >= 0)
+    if isinstance(array.values, Stored):
+        values = replace(array.values, rows=rows, lacking=not mask.all())
+        return View(values, "sample", mask, backbone=array.backbone)
     return View(array.values[rows], "sample", mask, backbone=array.backbone)
+
+
+def _rows_of(array: Array, samples: Samples) -> Indices:
+    """The row of each sample by its name, -1 where it has none."""
+    if array.names == samples.names:  # no need to look among millions
+        return np.arange(len(array.names))
+    return FeatureFile(np.zeros((0, 0), np.float32), array.names).rows_of(samples.names)
+
+
+def _as_it_lies(array: Array) -> View:
+    """The rows in the order of the file, uncopied."""
+    values = array.values
+    if isinstance(values, Stored):
+        values = replace(values, lacking=not array.mask.all())
+    return View(values, "sample", array.mask, backbone=array.backbone)

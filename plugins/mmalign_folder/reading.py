@@ -68,7 +68,8 @@ def look_through(settings: Folder) -> Look:
     others = [
         name for name in look.files if name.lower().endswith(".csv") and name != settings.classes
     ]
-    look.samples = read_samples(root, settings.samples, look.arrays, others, problems)
+    known = look.classes.names if look.classes else ()
+    look.samples = read_samples(root, settings.samples, look.arrays, others, known, problems)
     if look.samples is None or (look.classes is None and problems.lines):
         return look
     names = look.classes.names if look.classes else tuple(dict.fromkeys(look.samples.classes))
@@ -103,7 +104,9 @@ def _root(settings: Folder) -> Path:
 def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
     """Every file of features that can be read."""
     names = settings.features or [
-        name for name in look.files if Path(name).suffix in SUFFIXES and name[0] != "."
+        name
+        for name in look.files
+        if Path(name).suffix in SUFFIXES and name[0] != "." and name != settings.samples
     ]
     stems = Counter(Path(name).stem for name in names)
     found = []
@@ -122,7 +125,7 @@ def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
                 hint = "a folder, or a link to nothing" if name in look.files else "not there"
                 look.problems.add(name, f"is no file of features: it is {hint}")
                 continue
-            found.append(read_array(path))
+            found.append(read_array(path, settings.memory))
         except OSError as error:
             look.problems.add(name, f"cannot be read: {error.strerror}")
         except MmalignError as error:
@@ -150,14 +153,14 @@ def _refuse_strangers(
 ) -> None:
     """Refuse samples of a class that the file of classes does not have."""
     rows: dict[str, list[int]] = {}
-    for row, name in enumerate(samples.classes):
-        rows.setdefault(name, []).append(row)
     known = set(names)
+    for row, name in enumerate(samples.classes):
+        if name not in known:
+            rows.setdefault(name, []).append(row)
     problems.several([
         f"{samples.where(own[0])}: the class '{name}' ({_counted(len(own))}) is not in {file};"
         f" {_hint(name, names)}"
         for name, own in rows.items()
-        if name not in known
     ])  # fmt: skip
 
 

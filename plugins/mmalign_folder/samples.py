@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mmalign import Line, Problems, Table, did_you_mean, read_table, some_names
+import numpy as np
+
+from mmalign import (
+    Line,
+    MmalignError,
+    Problems,
+    Table,
+    did_you_mean,
+    file_inside,
+    read_table,
+    some_names,
+)
 from mmalign_folder.arrays import Array
 
 COLUMNS = ("class", "sample", "split")
@@ -34,13 +45,25 @@ class Samples:
 
 
 def read_samples(
-    root: Path, name: str, arrays: Sequence[Array], others: Sequence[str], problems: Problems
+    root: Path,
+    name: str,
+    arrays: Sequence[Array],
+    others: Sequence[str],
+    known: Sequence[str],
+    problems: Problems,
 ) -> Samples | None:
     """The file of samples, or names of rows in its place; None where neither can be had.
 
-    ``others`` are the CSV files that are there, for who has called it something else.
+    ``others`` are the CSV files that are there, for who has called it something else. ``known``
+    are the names in the file of classes.
     """
     before = len(problems.lines)
+    if name.endswith(".npy"):
+        try:
+            return _of_numbers(root, name, known)
+        except MmalignError as error:
+            problems.add(name, str(error))
+            return None
     table = read_table(root, name, problems)
     if table is not None:
         return _of_table(table, problems)
@@ -56,6 +79,37 @@ def read_samples(
         return None
     classes = _classes_of(named.names, named.name, (), problems)
     return None if classes is None else Samples(named.name, classes, named.names)
+
+
+def _of_numbers(root: Path, name: str, known: Sequence[str]) -> Samples:
+    """Labels as whole numbers: millions of samples take no line of text each."""
+    path = file_inside(root, name)
+    if path is None:
+        raise MmalignError("is not there")
+    try:
+        held = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise MmalignError(f"not readable as .npy: {error}") from None
+    if not isinstance(held, np.ndarray) or held.dtype.kind not in "iu" or held.size == 0:
+        raise MmalignError("holds no whole numbers; give the class of each sample, from 0")
+    columns = held[:, None] if held.ndim == 1 else held
+    if columns.ndim != 2 or columns.shape[1] > 2:
+        raise MmalignError(
+            f"has the shape {held.shape}; give (samples,), or (samples, 2) with a 1 for those asked"
+        )
+    wrong = np.flatnonzero((columns[:, 0] < 0) | (columns[:, 0] >= len(known)))
+    if len(wrong):
+        raise MmalignError(
+            f"row {wrong[0]}: class {columns[wrong[0], 0]} is none of the {len(known)} in the file"
+            " of classes, which are counted from 0"
+        )
+    if columns.shape[1] == 2 and not np.isin(columns[:, 1], (0, 1)).all():
+        row = int(np.argmin(np.isin(columns[:, 1], (0, 1))))
+        raise MmalignError(f"row {row}: {columns[row, 1]} is no split; 0 trains, and 1 is asked")
+    # One object a class, not one a sample.
+    classes = tuple(map(known.__getitem__, columns[:, 0].tolist()))
+    words = map(SPLITS.__getitem__, columns[:, 1].tolist()) if columns.shape[1] == 2 else ()
+    return Samples(name, classes, (), tuple(words))
 
 
 def _of_table(table: Table, problems: Problems) -> Samples | None:

@@ -71,7 +71,7 @@ class Synthetic:
                 arrays[name] = self._view(name, hidden, dim, place)
         classes = [f"seen {i:03d}" for i in range(self.seen)]
         classes += [f"unseen {i:03d}" for i in range(self.unseen)]
-        digest = hashlib.sha256(b"".join(view.values.tobytes() for view in arrays.values()))
+        digest = hashlib.sha256(b"".join(view.array.tobytes() for view in arrays.values()))
         return Source(
             name=self.name,
             classes=tuple(classes),
