@@ -111,10 +111,9 @@ def check(recipe: Recipe, plan: Plan) -> None:
             " where each process takes a GPU of its own"
         )
     checked_device(device)
-    if device == "cuda" and torch.cuda.device_count() < plan.devices:
-        raise MmalignError(
-            f"--devices {plan.devices}: this host has {torch.cuda.device_count()} GPUs"
-        )
+    if device == "cuda" and (here := torch.cuda.device_count()) < plan.devices:
+        some = f"{here} GPU{'' if here == 1 else 's'}"
+        raise MmalignError(f"--devices {plan.devices}: this host has {some}")
 
 
 def unheard(registry: Registry) -> Registry:

@@ -7,8 +7,18 @@ import torch
 import torch.distributed as dist
 from helpers import Small, training
 
-from mmalign import ERRORS, Aligner, CrossAlignment, Objective, Ramp, Session, View, Wasserstein
-from mmalign import Parts, train_aligner
+from mmalign import (
+    ERRORS,
+    Aligner,
+    CrossAlignment,
+    Objective,
+    Parts,
+    Ramp,
+    Session,
+    View,
+    Wasserstein,
+    train_aligner,
+)
 from mmalign.align import draw_noise
 from mmalign.contracts import Weighted
 from mmalign.feeding import Resident
