@@ -191,7 +191,7 @@ def test_no_process_outlives_the_first(tmp_path, sign):
 
 @pytest.mark.slow
 def test_what_befalls_every_process_is_said_once(tmp_path):
-    wild = ("--set", "method.lr=1e6")
+    wild = ("--set", "method.lr=1e6", "--set", "method.epochs=4")
     done = installed("run", "synthetic", *SETTINGS, *wild, "--devices", 2, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
