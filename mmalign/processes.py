@@ -102,7 +102,9 @@ def check(recipe: Recipe, plan: Plan) -> None:
             " --devices and --nodes"
         )
     if recipe.run.together is True:
-        raise MmalignError("run.together: across processes seeds are trained one by one; leave it")
+        raise MmalignError(
+            "run.together: across processes seeds are trained one by one; leave it out"
+        )
     check_rowwise(recipe.parts.losses)
     device = recipe.run.device
     if device not in ("cpu", "cuda"):

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import across
 import pytest
-import together
 import torch
 import torch.multiprocessing
 from commands import PROGRAM, SMALL, call, installed, only, refused, report_of
@@ -26,18 +26,18 @@ from mmalign.processes import Plan, planned
 
 SETTINGS = [*SMALL, "--seeds", "1"]
 ENDLESS = ["--set", "method.epochs=1000000"]
-STEPS = [(m, r, n) for m in (0, 1) for r in ("sum", "mean") for n in together.BATCHES]
-FITS = [(m, n) for m in (0, 1) for n in together.FITS]
+STEPS = [(m, r, n) for m in (0, 1) for r in ("sum", "mean") for n in across.BATCHES]
+FITS = [(m, n) for m in (0, 1) for n in across.FITS]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What two processes found, and one alone."""
-    folder = tmp_path_factory.mktemp("together")
-    torch.multiprocessing.spawn(together.main, (str(folder),), together.SIZE)
-    two = [torch.load(folder / f"{rank}.pt") for rank in range(together.SIZE)]
+    folder = tmp_path_factory.mktemp("across")
+    torch.multiprocessing.spawn(across.main, (str(folder),), across.SIZE)
+    two = [torch.load(folder / f"{rank}.pt") for rank in range(across.SIZE)]
     (folder / "alone").mkdir()
-    return two, together.everything(None, folder / "alone")
+    return two, across.everything(None, folder / "alone")
 
 
 @pytest.mark.parametrize(("count", "size"), [(50, 2), (7, 3), (1, 2), (0, 2), (2, 5)])
@@ -278,6 +278,7 @@ REFUSED = {
         ["synthetic", "--set", "loss.distribution.use=coral"],
         "loss.distribution: 'coral' compares whole batches",
     ),
+    "seeds as one": (["synthetic", "--set", "run.together=true"], "one seed after another"),
     "a device": (["synthetic", "--device", "meta"], "'meta' is no device of several processes"),
     "one of the GPUs": (["synthetic", "--device", "cuda:1"], "each process takes a GPU of its own"),
 }

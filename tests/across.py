@@ -71,6 +71,7 @@ def stepped(group, masked, reduction):
     aligner.double()
     rows_of = Resident(given, "cpu")
     rows_of.values = {name: x.double() for name, x in rows_of.values.items()}
+    rows_of.classes = {name: x.double() for name, x in rows_of.classes.items()}
     found = {}
     for name, rows in BATCHES.items():
         rows = torch.tensor(list(rows))
