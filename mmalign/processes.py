@@ -102,9 +102,7 @@ def check(recipe: Recipe, plan: Plan) -> None:
             " --devices and --nodes"
         )
     if recipe.run.together is True:
-        raise MmalignError(
-            "run.together: across processes seeds are trained one by one; leave it out"
-        )
+        raise MmalignError("run.together: processes train one seed after another; leave it out")
     check_rowwise(recipe.parts.losses)
     device = recipe.run.device
     if device not in ("cpu", "cuda"):
