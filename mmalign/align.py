@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmalign.contracts import Modality
+from mmalign.group import Share
 from mmalign.nets import Decoder, Encoder
 from mmalign.types import Gaussian
 
@@ -24,18 +25,29 @@ class Batch:
 
     ``masks`` says which rows have a modality; a modality without a mask is in every row.
     Where rows share their numbers, as those of one class do, ``values`` has them once, and
-    ``places`` says which of them each row has: they are encoded once, too.
+    ``places`` says which of them each row has: they are encoded once, too. Of a batch that
+    several processes have, these are one's rows, and ``share`` says which.
     """
 
     values: Mapping[str, Float[Tensor, "_ _"]]
     masks: Mapping[str, Bool[Tensor, " rows"]]
     places: Mapping[str, Int[Tensor, " rows"]] = field(default_factory=dict)
+    share: Share | None = None
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         name, values = next(iter(self.values.items()))
         return len(self.places.get(name, values))
+
+    @property
+    def count(self) -> int:
+        """How many rows there are, those of other processes among them."""
+        return self.rows if self.share is None else self.share.count
+
+    def own(self, values: Float[Tensor, "_ _"]) -> Float[Tensor, "rows _"]:
+        """Of something for all ``count`` rows, what is for these."""
+        return values if self.share is None else values[self.share.rows]
 
 
 def sample(
@@ -182,7 +194,7 @@ class Pass:
     def any(self, *names: str) -> bool:
         """Whether some row has all these modalities."""
         rows = self.rows(*names)
-        return rows is None or len(rows) > 0
+        return len(self.z[self.names[0]] if rows is None else rows) > 0
 
     def count(self, tuples: list[tuple[str, ...]]) -> Float[Tensor, " rows"]:
         """How many of these tuples of modalities each row has in full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -56,8 +57,6 @@ def main() -> None:
 
 
 def _processors() -> int:
-    import os
-
     known = getattr(os, "sched_getaffinity", None)  # what this process may use, where it is told
     return len(known(0)) if known else os.cpu_count() or 1
 
@@ -75,6 +74,12 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes of a sweep; one per CPU by default.")
     ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or GPUs, that train one model together.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Hosts that do so; start it on each of them.")
+    ] = None,
 ) -> None:
     """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
     from mmalign.plugins import discover
@@ -86,7 +91,12 @@ def run(
     from mmalign.recipe import read
 
     read_recipe, console = read(recipe, registry, laid), make_console()
+    across = devices is not None or nodes is not None or "TORCHELASTIC_RUN_ID" in os.environ
     if read_recipe.sweep is not None:
+        if across:
+            raise MmalignError(
+                f"--devices, --nodes: '{recipe}' is a sweep, whose runs go side by side: --workers"
+            )
         from mmalign.cells import expand
         from mmalign.sweep import sweep
 
@@ -99,7 +109,15 @@ def run(
     from mmalign.run import run as run_recipe
     from mmalign.summary import as_text
 
-    outcome = run_recipe(read_recipe, registry, console, out, reuse)
+    if across:
+        from mmalign.processes import run_across
+
+        done = run_across(read_recipe, registry, console, out, reuse, devices, nodes)
+        if done is None:  # the first process tells
+            return
+        outcome = done
+    else:
+        outcome = run_recipe(read_recipe, registry, console, out, reuse)
     console.print(as_text(outcome.report))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
 

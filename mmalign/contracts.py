@@ -317,6 +317,8 @@ class Method(Protocol):
 
     A method may name in ``afterwards`` those of its fields that change nothing about the
     representation that ``session.reuse`` keeps: a sweep trains it once for all their values.
+    One with ``across_processes = True`` trains by ``train_aligner``, or heeds
+    ``session.group`` in another way: ``mmalign run --devices`` takes no other.
     """
 
     name: ClassVar[str]

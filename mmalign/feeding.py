@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mmalign.align import Batch
+from mmalign.group import Group
 from mmalign.types import Training
 
 Draw = Literal["random", "shuffle"]
@@ -39,9 +41,12 @@ class Feed(ABC):
 
     @abstractmethod
     def batches(
-        self, batch: int, draw: Draw, generator: torch.Generator
+        self, batch: int, draw: Draw, generator: torch.Generator, group: Group | None = None
     ) -> Generator[Batch, None, None]:
-        """The batches of an epoch; close it where it is not read to its end."""
+        """The batches of an epoch; close it where it is not read to its end.
+
+        With a group they are this process's shares, of the same batches as without.
+        """
 
     def with_classes(self, rows: Tensor, values: dict[str, Tensor]) -> Batch:
         """A batch of these rows; a class-level view has one row for each class among them.
@@ -67,11 +72,15 @@ class Resident(Feed):
         }
 
     def batches(
-        self, batch: int, draw: Draw, generator: torch.Generator
+        self, batch: int, draw: Draw, generator: torch.Generator, group: Group | None = None
     ) -> Generator[Batch, None, None]:
         """The batches of an epoch."""
         for rows in indices(len(self), batch, draw, generator):
-            yield self.batch(rows)
+            if group is None:
+                yield self.batch(rows)
+            else:
+                share = group.share(len(rows))
+                yield replace(self.batch(rows[share.rows]), share=share)
 
     def batch(self, rows: Tensor) -> Batch:
         """These training rows."""

@@ -6,7 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +18,7 @@ from mmalign import bundle, summary
 from mmalign.answering import Answer, answer, together, train_together
 from mmalign.card import card
 from mmalign.contracts import Fitted
+from mmalign.group import Group
 from mmalign.place import checked_device, kept_fits, made_folder, new_folder
 from mmalign.plugins import Registry
 from mmalign.progress import Progressing, RunProgress
@@ -42,13 +43,15 @@ def run(
     out: Path = Path("runs"),
     reuse: Path | None = None,
     progressing: Progressing | None = None,
+    group: Group | None = None,
 ) -> Outcome:
     """Load; pose, fit and measure once per seed and draw; write the report and the first model.
 
     ``reuse`` is a folder where fitted representations are kept and found again.
-    ``progressing`` is told of every epoch instead of the console.
+    ``progressing`` is told of every epoch instead of the console. ``group`` are the processes
+    that do the same at the same time, this one among them.
     """
-    device = checked_device(recipe.run.device)
+    device = checked_device(recipe.run.device if group is None else group.device)
     if reuse is not None:
         made_folder(reuse, "--reuse")
     if recipe.run.threads is not None:
@@ -64,20 +67,21 @@ def run(
 
     done: list[Answer] = []
     first: tuple[Problem, Fitted] | None = None  # the others' models would fill the memory
+    as_one = together(recipe) and group is None
     planned = [(seed, draw) for seed in recipe.seeds for draw in recipe.draws]
     with (
         progressing or RunProgress(console) as progress,
         (folder / "metrics.jsonl").open("w", encoding="utf-8") as metrics,
-        kept_fits(reuse, needed=len(recipe.draws) > 1 or together(recipe)) as fits,
+        kept_fits(reuse, needed=len(recipe.draws) > 1 or as_one) as fits,
     ):
 
         def session_of(seed: int, draw: int | None, place: int) -> Session:
             """A fit's session, which tells display, metrics.jsonl and plugins of its epochs."""
             at = f"{place}/{len(planned)}"
             told = teller(registry, about, progress, metrics, seed, draw, at)
-            return Session(seed, device, told, fits)
+            return Session(seed, device, told, fits, group=group)
 
-        if together(recipe):
+        if as_one:
             each = [session_of(seed, recipe.draws[0], n) for n, seed in enumerate(recipe.seeds, 1)]
             if why := train_together(recipe, source, views, each):
                 console.print(f"the seeds are trained one after another: {why}", style="yellow")
@@ -90,6 +94,8 @@ def run(
 
     assert first is not None, "a recipe has a seed at least"
     report = reported(recipe, registry, source, first[0], done, time.perf_counter() - began)
+    if group is not None:
+        report = replace(report, context={**report.context, "processes": group.size})
     write(folder, recipe, report, *first)
     registry.manager.hook.mmalign_run_ended(run=about, report=report)
     return Outcome(report, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from mmalign.ahead import ahead
 from mmalign.align import Batch
 from mmalign.feeding import Draw, Feed, Resident
+from mmalign.group import Group
 from mmalign.stored import Stored
 from mmalign.types import Floats, Indices, Training, View
 
@@ -64,7 +65,7 @@ class Streamed(Feed):
         self.window = max(1, window // (size * self.block))  # in blocks
 
     def batches(
-        self, batch: int, draw: Draw, generator: torch.Generator
+        self, batch: int, draw: Draw, generator: torch.Generator, group: Group | None = None
     ) -> Generator[Batch, None, None]:
         """The batches of an epoch, as many as of ``Resident``.
 
@@ -80,14 +81,14 @@ class Streamed(Feed):
                     rest = rest.with_more(window.part(0, start))
                     if len(rest) < batch:
                         continue
-                    yield self._batch(rest)
+                    yield self._batch(rest, group)
                 whole = start + (len(window) - start) // batch * batch
                 for first in range(start, whole, batch):
-                    yield self._batch(window.part(first, first + batch))
+                    yield self._batch(window.part(first, first + batch), group)
                 left = window.part(whole)  # copied, or it would hold the whole window
                 rest = left.with_more(left.part(0, 0)) if len(left) else None
         if rest is not None:
-            yield self._batch(rest)
+            yield self._batch(rest, group)
 
     def orders(self, batch: int, draw: Draw, generator: torch.Generator) -> Iterator[Tensor]:
         """The rows of each window, in the order in which they are fed."""
@@ -139,9 +140,11 @@ class Streamed(Feed):
             out[place[part]] = x
         return out
 
-    def _batch(self, window: Window) -> Batch:
-        values = {name: x.to(self.device) for name, x in window.values.items()}
-        return self.with_classes(window.rows, values)
+    def _batch(self, window: Window, group: Group | None) -> Batch:
+        share = None if group is None else group.share(len(window))
+        own = window if share is None else window.part(share.start, share.stop)
+        values = {name: x.to(self.device) for name, x in own.values.items()}
+        return replace(self.with_classes(own.rows, values), share=share)
 
 
 def feed(training: Training, device: str) -> Feed:

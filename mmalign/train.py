@@ -9,10 +9,11 @@ from contextlib import closing, contextmanager
 import torch
 from torch import Tensor
 
-from mmalign.align import Aligner, Noise, Scale, draw_noise
-from mmalign.contracts import Products
+from mmalign.align import Aligner, Batch, Noise, Scale, draw_noise
+from mmalign.contracts import Products, Weighted
 from mmalign.errors import MmalignError
 from mmalign.feeding import Draw
+from mmalign.group import Added, Group
 from mmalign.losses import Objective
 from mmalign.streaming import feed
 from mmalign.types import Session, Training
@@ -36,34 +37,78 @@ def train_aligner(
     """Train in place with Adam (amsgrad), telling the session of each epoch.
 
     ``products = "bfloat16"`` rounds the factors of every matrix product to bfloat16 and
-    adds up in float32; weights and optimiser stay float32. Raises MmalignError when a loss
-    is no longer finite.
+    adds up in float32; weights and optimiser stay float32. With a ``session.group`` each
+    process takes its share of every batch, and all make the same steps: rows and noise are
+    drawn for the whole batch, as by a process alone. Raises MmalignError when a loss is no
+    longer finite, and for one of whole batches in a group.
     """
+    group = session.group
+    if group is not None:
+        check_rowwise(objective.losses)
     data = feed(training, session.device)
     aligner.to(session.device).train()
+    added = None if group is None else first_weights(aligner, group)
     optimiser = torch.optim.Adam(aligner.parameters(), lr=lr, amsgrad=True, fused=True)
     order = session.generator(f"{stage}.order")
     generators = {n: session.generator(f"{stage}.noise.{n}", session.device) for n in aligner.names}
     for epoch in range(epochs):
         sums: dict[str, Tensor] = {}
         rows_seen = 0
-        with closing(data.batches(batch, draw, order)) as batches:
+        with closing(data.batches(batch, draw, order, group)) as batches:
             for given in batches:
-                e = {n: draw_noise(given.rows, aligner.latent, noise, generators[n])
+                e = {n: given.own(draw_noise(given.count, aligner.latent, noise, generators[n]))
                      for n in aligner.names}  # fmt: skip
                 with precision_of(products):
-                    flow = aligner(given, e, scale)
-                    loss, terms = objective(flow, epoch)
-                    optimiser.zero_grad()
-                    loss.backward()
+                    terms = gradients(aligner, objective, given, e, scale, epoch, added)
                 optimiser.step()
-                rows_seen += given.rows
-                for name, value in {"loss": loss, **terms}.items():
-                    sums[name] = sums.get(name, 0) + value.detach()
+                rows_seen += given.count
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0) + value
+        if group is not None:
+            sums = dict(zip(sums, group.sum(torch.stack([*sums.values()])), strict=True))
         means = {name: float(value) / rows_seen for name, value in sums.items()}
         check_finite(means, stage, epoch)
         session.epoch_ended(stage, epoch + 1, epochs, means)
+    if group is not None:
+        group.copy(aligner.parameters())  # processors of two kinds may round in two ways
     aligner.eval()
+
+
+def gradients(
+    aligner: Aligner,
+    objective: Objective,
+    given: Batch,
+    noise: Mapping[str, Tensor],
+    scale: Scale,
+    epoch: int,
+    added: Added | None = None,
+) -> dict[str, Tensor]:
+    """Leave the batch's gradients in the parameters; the loss and its terms over these rows.
+
+    ``added`` puts the sum over a group's processes in their place.
+    """
+    loss, terms = objective(aligner(given, noise, scale), epoch)
+    aligner.zero_grad()
+    loss.backward()
+    if added is not None:
+        added(own=given.rows > 0, missing=bool(given.masks))
+    return {name: value.detach() for name, value in {"loss": loss, **terms}.items()}
+
+
+def first_weights(aligner: Aligner, group: Group) -> Added:
+    """Begin with the first process's weights everywhere; what adds the gradients up."""
+    group.copy(aligner.parameters())
+    return Added(aligner.parameters(), group)
+
+
+def check_rowwise(losses: Mapping[str, Weighted]) -> None:
+    """Raise MmalignError for a loss whose gradient is no sum over the rows of a batch."""
+    for name, each in losses.items():
+        if each.loss.over == "batches":
+            raise MmalignError(
+                f"loss.{name}: '{each.loss.name}' compares whole batches, which several processes"
+                " do not see; train with one, or take a loss of rows, such as 'wasserstein'"
+            )
 
 
 @contextmanager

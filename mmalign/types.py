@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from mmalign.group import Group
+
 Level: TypeAlias = Literal["sample", "class"]
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -341,7 +343,8 @@ class Session:
     ``epoch_ended(stage, epoch, epochs, terms)`` is told the mean of each loss term per
     row. ``reuse`` is a folder where fitted representations are kept and found again.
     ``oracle`` measures a fitted thing on the rows that are asked; it is there only where the
-    recipe says ``select = "test-oracle"``, and the report then says so first.
+    recipe says ``select = "test-oracle"``, and the report then says so first. ``group`` are
+    the processes that fit together, each of which has a session like this one.
     """
 
     seed: int
@@ -349,6 +352,7 @@ class Session:
     epoch_ended: Callable[[str, int, int, Mapping[str, float]], None] = _nobody
     reuse: Path | None = None
     oracle: Callable[[Any], Any] | None = None
+    group: Group | None = None
 
     def generator(self, name: str, device: str = "cpu") -> torch.Generator:
         """The random generator of this name: another draw moves none of its numbers."""

@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"memory", "ahead"},
+    {"memory", "ahead", "group"},
     {"stored"},
     {"moments"},
     {"types", "component", "board", "lock", "extras", "terminal", "download", "unpack"},
@@ -29,10 +29,10 @@ LAYERS = (
     {"feeding", "stores"},
     {"streaming"},
     {"train", "tables", "searching", "latentfiles", "listing", "systems"} | {"onnxfile"},
-    {"recipe", "answering", "place", "together"},
+    {"recipe", "answering", "place", "together", "copies"},
     {"bundle", "reporting", "newcomers", "sklearn", "inspecting"},
     {"run", "extract", "fetching", "hub", "inspection_text"},
-    {"job", "inputs"},
+    {"job", "inputs", "processes"},
     {"workers", "cells", "comparison", "predictions"},
     {"results", "comparison_text"},
     {"series", "space"},
@@ -41,6 +41,7 @@ LAYERS = (
     {"cli_model", "cli_recipes", "cli_data", "cli_hub"},
     {"cli_latent"},
     {"cli"},
+    {"__main__"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # What learns knows nothing of recipes, plugins, folders and terminals.
@@ -50,6 +51,7 @@ LEARNING = {
     "nets",
     "losses",
     "align",
+    "group",
     "feeding",
     "protocol",
     "scaling",
@@ -104,6 +106,9 @@ PROGRAM = {
     "reporting",
     "extract",
     "run",
+    "copies",
+    "processes",
+    "__main__",
     "board",
     "lock",
     "figure",

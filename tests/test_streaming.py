@@ -16,6 +16,7 @@ from test_train import SETTINGS, untrained
 from mmalign import MmalignError, Session, View, opened, train_aligner
 from mmalign.ahead import ahead
 from mmalign.feeding import Resident
+from mmalign.group import Group
 from mmalign.streaming import Streamed, feed
 from mmalign.together import why_apart
 
@@ -58,6 +59,19 @@ def test_an_epoch_takes_every_row_once(tmp_path, batch):
         for name in wanted.values:
             assert torch.equal(each.values[name], wanted.values[name])
         assert all(torch.equal(each.places[n], wanted.places[n]) for n in wanted.places)
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_processes_share_the_batches_out(tmp_path, batch):
+    data = on_disk(tmp_path, training())
+    for made in (small(data), Resident(training(), "cpu")):
+        whole = made.batches(batch, "shuffle", generator(0))
+        of_each = [made.batches(batch, "shuffle", generator(0), Group(r, 3)) for r in range(3)]
+        for given, *parts in zip(whole, *of_each, strict=True):
+            assert [each.count for each in parts] == [given.rows] * 3
+            assert torch.equal(torch.cat([p.values["image"] for p in parts]), given.values["image"])
+            rows = torch.arange(given.rows)[:, None].float()
+            assert torch.equal(torch.cat([each.own(rows) for each in parts]), rows)
 
 
 def test_the_seed_gives_the_order_and_the_next_epoch_another(tmp_path):

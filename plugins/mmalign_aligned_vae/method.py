@@ -28,6 +28,7 @@ class AlignedVAE:
 
     name: ClassVar[str] = "aligned-vae"
     latent_space: ClassVar[bool] = True
+    across_processes: ClassVar[bool] = True
     # Settings that no representation depends on: fits that differ in them alone are shared.
     afterwards: ClassVar[tuple[str, ...]] = ("fusion", "stacking")
     latent: int = Field(default=64, ge=1)

@@ -35,9 +35,16 @@ def represent(
     """A trained aligner; with ``session.reuse`` it is kept there, and found again."""
     aligner = Aligner(parts.modalities, training.signature.dims, method.latent, session.generator)
     kept = _kept(method, training, parts, session, stage)
-    if kept is not None and kept.exists():
-        aligner.load_state_dict(load_file(kept))
-        return aligner.to(session.device).eval()
+    group = session.group
+    first = group is None or group.rank == 0  # of several processes, who reads and writes
+    found = kept is not None and kept.exists()
+    if found if group is None else group.agreed(found):
+        if first and kept is not None:
+            aligner.load_state_dict(load_file(kept))
+        aligner.to(session.device).eval()
+        if group is not None:
+            group.copy(aligner.parameters())
+        return aligner
     train_aligner(
         aligner,
         _objective(method, parts),
@@ -46,7 +53,7 @@ def represent(
         **_schedule(method),
         stage=stage,
     )
-    if kept is not None:
+    if kept is not None and first:
         _keep(aligner, kept)
     return aligner
 
@@ -115,6 +122,8 @@ def _kept(
         session.device,
         stage,
         (version("mmalign"), torch.__version__),
+        # Several processes add up in another order, and round otherwise.
+        *([] if session.group is None else [f"{session.group.size} processes"]),
     ):
         digest.update(repr(said).encode())
     for name in sorted(parts.modalities):
