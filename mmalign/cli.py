@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes
-from mmalign.cli_recipes import Settings
+from mmalign.cli_recipes import ExecutorName, RayAddress, Settings
 from mmalign.errors import MmalignError
+from mmalign.executors import Executor, site
 from mmalign.terminal import make_console
 
 app = typer.Typer(
@@ -55,13 +56,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _processors() -> int:
-    import os
-
-    known = getattr(os, "sched_getaffinity", None)  # what this process may use, where it is told
-    return len(known(0)) if known else os.cpu_count() or 1
-
-
 @app.command()
 def run(
     recipe: RecipeName,
@@ -73,8 +67,11 @@ def run(
         Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of a sweep; one per CPU by default.")
+        int | None,
+        typer.Option(min=1, help="Processes of a sweep or of seeds; one per CPU by default."),
     ] = None,
+    executor: ExecutorName = Executor.processes,
+    ray_address: RayAddress = None,
 ) -> None:
     """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
     from mmalign.plugins import discover
@@ -86,20 +83,23 @@ def run(
     from mmalign.recipe import read
 
     read_recipe, console = read(recipe, registry, laid), make_console()
-    if read_recipe.sweep is not None:
-        from mmalign.cells import expand
-        from mmalign.sweep import sweep
+    with site(executor, ray_address) as at:
+        if read_recipe.sweep is not None:
+            from mmalign.cells import expand
+            from mmalign.sweep import sweep
 
-        planned = expand(read_recipe, registry)
-        folder = sweep(read_recipe, planned, console, out, reuse, workers or _processors())
-        console.print(f"\nresults: {folder}", soft_wrap=True)
-        return
-    if workers is not None:
-        raise MmalignError(f"--workers: '{recipe}' is one run; only a [sweep] has workers")
-    from mmalign.run import run as run_recipe
-    from mmalign.summary import as_text
+            planned, many = expand(read_recipe, registry), workers or at.processors
+            folder = sweep(read_recipe, planned, console, out, reuse, many, at.hire)
+            console.print(f"\nresults: {folder}", soft_wrap=True)
+            return
+        from mmalign.run import run as run_recipe
+        from mmalign.seeds import apart, run_seeds
+        from mmalign.summary import as_text
 
-    outcome = run_recipe(read_recipe, registry, console, out, reuse)
+        if apart(read_recipe, executor, workers):
+            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at)
+        else:
+            outcome = run_recipe(read_recipe, registry, console, out, reuse)
     console.print(as_text(outcome.report))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
 
@@ -121,6 +121,8 @@ def tune(
     reuse: Annotated[
         Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
     ] = None,
+    executor: ExecutorName = Executor.processes,
+    ray_address: RayAddress = None,
 ) -> None:
     """Search a recipe's [tune] on the validation protocol; writes the best recipe."""
     from mmalign.plugins import discover
@@ -133,8 +135,10 @@ def tune(
     from mmalign.tune import tune as search
 
     need("sweep", "optuna")
-    console, workers = make_console(), workers or _processors()
-    folder = search(space, registry, console, trials, out, reuse, workers, timeout)
+    console = make_console()
+    with site(executor, ray_address) as at:
+        many = workers or at.processors
+        folder = search(space, registry, console, trials, out, reuse, many, timeout, at.hire)
     console.print(f"\nbest recipe: {folder / 'best.toml'}", soft_wrap=True)
 
 
