@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -83,8 +83,9 @@ def run_seeds(
     if report is not None:
         registry.manager.hook.mmalign_run_ended(run=about, report=report)
     if not folder.exists():  # nothing has come of it, and nothing is left
-        for place in absent:
-            place.rmdir()
+        with suppress(OSError):  # somebody else has written there
+            for place in absent:
+                place.rmdir()
     if report is None or seeds.wrong:
         raise MmalignError(seeds.failure)
     return Outcome(report, folder)
