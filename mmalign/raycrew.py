@@ -47,6 +47,8 @@ def connected(address: str | None) -> Iterator[Any]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         said = " ".join(str(error).split())
         said = "none runs on this machine" if address == "auto" else said
+        if address != "local" and os.environ.get("RAY_AUTH_MODE") != "token":
+            said += "; one that asks for a token needs RAY_AUTH_MODE=token here too"
         raise MmalignError(f"--ray-address: no Ray cluster at '{address}': {said}") from None
     try:
         yield ray
