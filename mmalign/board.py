@@ -78,10 +78,10 @@ class Board:
             self._print(f"[{self.done}/{self.total}] {title}  {said}")
 
     def again(self, place: int, said: str) -> None:
-        """A worker's job goes back to the queue."""
-        self._print(f"{self.doing.pop(place)}  {said}")
+        """A worker's job begins again; ``said`` is why."""
+        self._print(f"{self.doing[place]}  {said}")
         if self.bar is not None:
-            self.bar.update(self.tasks[place], visible=False)
+            self.bar.reset(self.tasks[place], total=1, description=self.doing[place])
 
     def tick(self) -> None:
         """Time has gone by: say that all is well, where nothing else said so."""

@@ -6,14 +6,20 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes
-from mmalign.cli_recipes import Settings
+from mmalign.cli_recipes import ExecutorName, RayAddress, Settings
 from mmalign.errors import MmalignError
+from mmalign.executors import Executor, site
 from mmalign.terminal import make_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmalign.run import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,11 +62,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _processors() -> int:
-    known = getattr(os, "sched_getaffinity", None)  # what this process may use, where it is told
-    return len(known(0)) if known else os.cpu_count() or 1
-
-
 @app.command()
 def run(
     recipe: RecipeName,
@@ -72,8 +73,11 @@ def run(
         Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of a sweep; one per CPU by default.")
+        int | None,
+        typer.Option(min=1, help="Processes of a sweep or of seeds; one per CPU by default."),
     ] = None,
+    executor: ExecutorName = Executor.processes,
+    ray_address: RayAddress = None,
     devices: Annotated[
         int | None, typer.Option(min=1, help="Processes, or GPUs, that train one model together.")
     ] = None,
@@ -91,33 +95,44 @@ def run(
     from mmalign.recipe import read
 
     read_recipe, console = read(recipe, registry, laid), make_console()
-    across = devices is not None or nodes is not None or "TORCHELASTIC_RUN_ID" in os.environ
-    if read_recipe.sweep is not None:
-        if across:
+    if devices is not None or nodes is not None or "TORCHELASTIC_RUN_ID" in os.environ:
+        if workers is not None or executor is not Executor.processes:
+            raise MmalignError(
+                "--devices, --nodes: they train one model; leave out --workers, --executor"
+            )
+        if read_recipe.sweep is not None:
             raise MmalignError(
                 f"--devices, --nodes: '{recipe}' is a sweep, whose runs go side by side: --workers"
             )
-        from mmalign.cells import expand
-        from mmalign.sweep import sweep
-
-        planned = expand(read_recipe, registry)
-        folder = sweep(read_recipe, planned, console, out, reuse, workers or _processors())
-        console.print(f"\nresults: {folder}", soft_wrap=True)
-        return
-    if workers is not None:
-        raise MmalignError(f"--workers: '{recipe}' is one run; only a [sweep] has workers")
-    from mmalign.run import run as run_recipe
-    from mmalign.summary import as_text
-
-    if across:
         from mmalign.processes import run_across
 
         done = run_across(read_recipe, registry, console, out, reuse, devices, nodes)
-        if done is None:  # the first process tells
+        if done is not None:  # else the first process tells
+            _tell(done, console)
+        return
+    with site(executor, ray_address) as at:
+        if read_recipe.sweep is not None:
+            from mmalign.cells import expand
+            from mmalign.sweep import sweep
+
+            planned, many = expand(read_recipe, registry), workers or at.processors
+            folder = sweep(read_recipe, planned, console, out, reuse, many, at.hire)
+            console.print(f"\nresults: {folder}", soft_wrap=True)
             return
-        outcome = done
-    else:
-        outcome = run_recipe(read_recipe, registry, console, out, reuse)
+        from mmalign.run import run as run_recipe
+        from mmalign.seeds import apart, run_seeds
+
+        if apart(read_recipe, executor, workers):
+            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at)
+        else:
+            outcome = run_recipe(read_recipe, registry, console, out, reuse)
+    _tell(outcome, console)
+
+
+def _tell(outcome: Outcome, console: Console) -> None:
+    """Say what came of a run, and where it is."""
+    from mmalign.summary import as_text
+
     console.print(as_text(outcome.report))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
 
@@ -139,6 +154,8 @@ def tune(
     reuse: Annotated[
         Path | None, typer.Option(help="Keep fitted representations here, and find them again.")
     ] = None,
+    executor: ExecutorName = Executor.processes,
+    ray_address: RayAddress = None,
 ) -> None:
     """Search a recipe's [tune] on the validation protocol; writes the best recipe."""
     from mmalign.plugins import discover
@@ -151,8 +168,10 @@ def tune(
     from mmalign.tune import tune as search
 
     need("sweep", "optuna")
-    console, workers = make_console(), workers or _processors()
-    folder = search(space, registry, console, trials, out, reuse, workers, timeout)
+    console = make_console()
+    with site(executor, ray_address) as at:
+        many = workers or at.processors
+        folder = search(space, registry, console, trials, out, reuse, many, timeout, at.hire)
     console.print(f"\nbest recipe: {folder / 'best.toml'}", soft_wrap=True)
 
 

@@ -8,10 +8,18 @@ from typing import Annotated
 import typer
 
 from mmalign.errors import MmalignError
+from mmalign.executors import Executor
 from mmalign.terminal import make_console
 
 app = typer.Typer()
 
+ExecutorName = Annotated[
+    Executor, typer.Option(help="Who does the jobs: processes here, or a Ray cluster.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster; RAY_ADDRESS, or else this machine alone, by default."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Lay a value over the recipe.")
 ]

@@ -1,4 +1,4 @@
-"""One job of a sweep, a cell with one seed, as a worker does it."""
+"""One job, such as a sweep's cell with one seed, as a worker does it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,33 @@ class Job:
     folder: Path
     reuse: Path | None = None
     model: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end before, and its result is there."""
+        return finished(self.folder) is not None
+
+    def work(self, registry: Registry, tell: Callable[..., None]) -> None:
+        """Do it, telling of stage, epoch and number of epochs. Raises MmalignError."""
+        from rich.console import Console
+
+        import mmalign
+        from mmalign.recipe import assemble
+        from mmalign.run import run
+
+        began = time.perf_counter()
+        table = {**self.table, "run": {**self.table.get("run", {}), "seeds": [self.seed]}}
+        recipe = assemble(self.name, table, registry)
+        outcome = run(recipe, registry, Console(quiet=True), self.folder, self.reuse, Told(tell))
+        if not self.model:
+            shutil.rmtree(outcome.folder / "model", ignore_errors=True)
+        done = {
+            "run": outcome.folder.relative_to(self.folder).as_posix(),
+            "seconds": round(time.perf_counter() - began, 1),
+            "reuse": str(self.reuse or ""),
+            "version": mmalign.__version__,
+        }
+        write_whole(self.folder / DONE, (json.dumps(done) + "\n").encode())
 
 
 @dataclass(frozen=True)
@@ -79,16 +106,18 @@ def finished(folder: Path) -> Done | None:
     return done if (done.run / "report.json").is_file() else None
 
 
-def do(job: Job, registry: Registry, tell: Callable[[str, int, int], None]) -> str | None:
-    """Do a job from scratch; what went wrong as one line, or None.
+def do(job: Job, registry: Registry, tell: Callable[..., None]) -> str | None:
+    """Do a job from scratch unless it has ended; what went wrong as one line, or None.
 
     A traceback goes to the job's folder: it is a bug of ours or of a plugin's, which must
     not stop the other jobs.
     """
+    if job.ended:  # its worker was lost after the last file and before the last word
+        return None
     # What a killed worker left is no result. The run's own folder has a name of its own.
     shutil.rmtree(job.folder, ignore_errors=True)
     try:
-        _do(job, registry, tell)
+        job.work(registry, tell)
     except MmalignError as error:
         return str(error)
     except Exception as error:
@@ -96,28 +125,6 @@ def do(job: Job, registry: Registry, tell: Callable[[str, int, int], None]) -> s
         (job.folder / WRONG).write_text(traceback.format_exc(), encoding="utf-8")
         return f"{type(error).__name__}: {error} (traceback: {job.folder / WRONG})"
     return None
-
-
-def _do(job: Job, registry: Registry, tell: Callable[[str, int, int], None]) -> None:
-    from rich.console import Console
-
-    import mmalign
-    from mmalign.recipe import assemble
-    from mmalign.run import run
-
-    began = time.perf_counter()
-    table = {**job.table, "run": {**job.table.get("run", {}), "seeds": [job.seed]}}
-    recipe = assemble(job.name, table, registry)
-    outcome = run(recipe, registry, Console(quiet=True), job.folder, job.reuse, Told(tell))
-    if not job.model:
-        shutil.rmtree(outcome.folder / "model", ignore_errors=True)
-    done = {
-        "run": outcome.folder.relative_to(job.folder).as_posix(),
-        "seconds": round(time.perf_counter() - began, 1),
-        "reuse": str(job.reuse or ""),
-        "version": mmalign.__version__,
-    }
-    write_whole(job.folder / DONE, (json.dumps(done) + "\n").encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -43,12 +44,14 @@ class Progressing(Protocol):
 class RunProgress:
     """Told of each epoch; shows epoch, every loss term (mean per row) and the time left.
 
-    ``unit`` is what is counted, where it is no epochs.
+    ``unit`` is what is counted, where it is no epochs. Where ``several`` runs go on at once,
+    each has a bar of its own until its last stage is over.
     """
 
-    def __init__(self, console: Console, unit: str = "epoch") -> None:
+    def __init__(self, console: Console, unit: str = "epoch", several: bool = False) -> None:
         self.console = console
         self.unit = unit
+        self.several = several
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.began: dict[str, float] = {}
@@ -87,10 +90,17 @@ class RunProgress:
             self._line(title, epoch, epochs, shown)
             return
         if title not in self.tasks:
-            for task in self.tasks.values():
-                self.bar.update(task, visible=False)
+            for other, task in self.tasks.items():
+                if not self.several or run_of(other) == run_of(title):
+                    self.bar.update(task, visible=False)
             self.tasks[title] = self.bar.add_task(title, total=epochs, terms="")
         self.bar.update(self.tasks[title], completed=epoch, terms=shown)
+
+    def run_ended(self, run: str) -> None:
+        """This run is over, and its bar goes."""
+        for title, task in self.tasks.items():
+            if self.bar is not None and run_of(title) == run:
+                self.bar.update(task, visible=False)
 
     def _line(self, title: str, epoch: int, epochs: int, shown: str) -> None:
         now = time.monotonic()
@@ -102,3 +112,8 @@ class RunProgress:
         rest = f"  {left:.0f} s left" if 1 < epoch < epochs else ""
         line = Text(f"{title}  {self.unit} {epoch}/{epochs}  {shown}{rest}")
         self.console.print(line, soft_wrap=True)
+
+
+def run_of(title: str) -> str:
+    """The run that a title such as "seed 0, draw 1 (2/4)  representation" is of."""
+    return re.split(r",|  | \(", title, maxsplit=1)[0]

@@ -126,13 +126,25 @@ def teller(
 
 def write(folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted: Fitted) -> None:
     """Write report.json, confusion.csv and the first run's model."""
+    write_numbers(folder, report)
+    write_model(folder / "model", recipe, report, problem, fitted)
+
+
+def write_numbers(folder: Path, report: Report) -> None:
+    """Write report.json and confusion.csv."""
     text = json.dumps(summary.as_json(report), indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     write_confusion(folder / "confusion.csv", report)
+
+
+def write_model(
+    folder: Path, recipe: Recipe, report: Report, problem: Problem, fitted: Fitted
+) -> None:
+    """Write the model of the report's first run."""
     keys = ("versions", "data", "plugins", "reading", "backbones")
     about: dict[str, Any] = {key: report.context[key] for key in keys}
     bundle.save(
-        folder / "model",
+        folder,
         fitted,
         problem.training.signature,
         problem.scalings,

@@ -13,15 +13,14 @@ import mmalign
 from mmalign import results
 from mmalign.board import Board
 from mmalign.cells import Cell, Sweep, digest
+from mmalign.crew import Event, Hire
 from mmalign.errors import AbsentError, MmalignError
 from mmalign.extras import need
 from mmalign.job import Done, Job, finished
 from mmalign.lock import locked
 from mmalign.recipe import Recipe
 from mmalign.results import Row
-from mmalign.workers import Event, Workers
-
-TRIES = 2  # of a job whose worker died
+from mmalign.workers import Workers
 
 
 @dataclass(eq=False)
@@ -32,7 +31,6 @@ class Task:
     job: Job
     done: Done | None = None
     wrong: str = ""
-    tries: int = 0
 
     @property
     def title(self) -> str:
@@ -87,10 +85,12 @@ def sweep(
     out: Path = Path("runs"),
     reuse: Path | None = None,
     workers: int = 1,
+    hire: Hire = Workers,
 ) -> Path:
     """Run the jobs that are not finished; write the tables and the figure; the folder.
 
-    Raises MmalignError when a job failed, after all the others were done.
+    ``hire(count)`` gives those who do them. Raises MmalignError when a job failed, after all
+    the others were done.
     """
     need("sweep", "pyarrow", *(["matplotlib"] if recipe.figure else []))
     planned, without = at_hand(planned) if planned.skips else (planned, {})
@@ -101,7 +101,7 @@ def sweep(
     folder = out / recipe.name / "sweep"
     with locked(folder, "sweep"):
         tasks = planned_tasks(recipe, planned, folder, reuse)
-        rows = _worked(planned, tasks, folder, console, workers)
+        rows = _worked(planned, tasks, folder, console, workers, hire)
         if rows:
             console.print(results.as_text(planned, rows, console.width))
             drawn = any("draw" in row for row in rows)
@@ -170,7 +170,7 @@ def planned_tasks(recipe: Recipe, planned: Sweep, folder: Path, reuse: Path | No
 
 
 def _worked(
-    planned: Sweep, tasks: Sequence[Task], folder: Path, console: Console, workers: int
+    planned: Sweep, tasks: Sequence[Task], folder: Path, console: Console, workers: int, hire: Hire
 ) -> list[Row]:
     """Do what is left to do, and the table after every job."""
     queue = Queue([task for task in tasks if task.done is None])
@@ -180,7 +180,7 @@ def _worked(
     table = Results(planned, folder)
     table.add([task for task in tasks if task.done is not None])
     done = len(tasks) - len(queue.waiting)
-    with Board(console, workers, len(tasks), done) as board, Workers(workers) as crew:
+    with Board(console, workers, len(tasks), done) as board, hire(workers) as crew:
         while queue.waiting or queue.running:
             for place in crew.idle:
                 if (ready := queue.next()) is not None:
@@ -219,20 +219,15 @@ class Results:
 
 
 def _happened(place: int, event: Event, queue: Queue, board: Board, table: Results) -> None:
-    """What a worker said, or that it died."""
+    """What a worker said, or what became of its job."""
     what, said = event
-    if what == "epoch":
+    if what == "said":
         board.epoch_ended(place, *said)
         return
+    if what == "again":
+        board.again(place, f"{said}; once more")
+        return
     task = queue.running.pop(place)
-    if what == "died":
-        task.tries += 1
-        how = f"its process died (exit status {said})"
-        if task.tries < TRIES:
-            queue.waiting.insert(0, task)
-            board.again(place, f"{how}; once more")
-            return
-        said = f"{how}, {task.tries} times"
     task.done = finished(task.job.folder) if said is None else None
     if task.done is None:
         task.wrong = said or f"no result in {task.job.folder}"

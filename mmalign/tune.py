@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmalign.board import Board
+from mmalign.crew import Event, Hire
 from mmalign.errors import MmalignError
 from mmalign.job import Job, write_whole
 from mmalign.lock import locked
@@ -23,7 +24,7 @@ from mmalign.report import statistic
 from mmalign.results import as_csv
 from mmalign.search import RUNS, VALUES, WRONG, Attempt, Search
 from mmalign.space import Space
-from mmalign.workers import Event, Workers
+from mmalign.workers import Workers
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -41,10 +42,12 @@ def tune(
     reuse: Path | None = None,
     workers: int = 1,
     timeout: float | None = None,
+    hire: Hire = Workers,
 ) -> Path:
     """Search until there are so many trials, those of earlier calls included; the folder.
 
-    No trial is begun after ``timeout`` seconds. Raises MmalignError where no trial succeeds.
+    ``hire(count)`` gives those who do the jobs. No trial is begun after ``timeout`` seconds.
+    Raises MmalignError where no trial succeeds.
     """
     folder = out / space.base.name / "tune"
     with locked(folder, "search"):
@@ -54,7 +57,7 @@ def tune(
         ends = time.monotonic() + timeout if timeout is not None else float("inf")
         search = Search(space, registry, study, folder, trials, reuse, ends)
         try:
-            _searched(search, console, workers)
+            _searched(search, console, workers, hire)
         finally:
             shutil.rmtree(folder / "trials", ignore_errors=True)
             write_whole(folder / "trials.csv", _csv(space, search.finished))
@@ -91,12 +94,12 @@ def _study(folder: Path, space: Space) -> Study:
     return study
 
 
-def _searched(search: Search, console: Console, workers: int) -> None:
+def _searched(search: Search, console: Console, workers: int, hire: Hire) -> None:
     seeds, done = len(search.space.base.seeds), len(search.finished)
     total, before = max(search.trials, done) * seeds, done * seeds
     workers = max(1, min(workers, total - before))
     running: dict[int, Attempt] = {}
-    with Board(console, workers, total, before) as board, Workers(workers) as crew:
+    with Board(console, workers, total, before) as board, hire(workers) as crew:
         while True:
             for place in crew.idle:
                 if (found := search.next(workers)) is not None:
@@ -115,11 +118,13 @@ def _happened(
     search: Search, board: Board, running: dict[int, Attempt], place: int, job: Job, event: Event
 ) -> None:
     what, said = event
-    if what == "epoch":
+    if what == "said":
         board.epoch_ended(place, *said)
         return
-    wrong = f"its process died (exit status {said})" if what == "died" else said
-    board.ended_job(place, search.ended(running.pop(place), job, wrong))
+    if what == "again":
+        board.again(place, f"{said}; once more")
+        return
+    board.ended_job(place, search.ended(running.pop(place), job, said))
     # A trial's runs are kept as numbers only: there may be hundreds of them.
     shutil.rmtree(job.folder, ignore_errors=True)
 

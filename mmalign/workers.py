@@ -1,4 +1,4 @@
-"""Worker processes: jobs go in, what happens to them comes out; a dead one is replaced."""
+"""Worker processes on this machine: jobs go in, what happens to them comes out."""
 
 from __future__ import annotations
 
@@ -8,90 +8,66 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Literal, TypeAlias
 
-from mmalign.job import Job
+from mmalign.crew import Crew, News
+from mmalign.job import Job, do
 
 # A worker computes on one thread; the workers together use the processors.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-Event: TypeAlias = tuple[Literal["epoch", "ended", "died"], Any]
 
 
 @dataclass(eq=False)
 class Worker:
-    """One process, and the job that it is at."""
+    """One process, and the pipe to it."""
 
-    place: int
     process: SpawnProcess
     # A pipe for each: a worker that is killed while it speaks breaks no other's channel.
     pipe: Connection
-    job: Job | None = field(default=None)
 
 
-class Workers:
-    """So many worker processes; none is started before it has a job."""
+class Workers(Crew):
+    """So many worker processes here; none is started before it has a job."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        super().__init__(count)
         self.alive: dict[int, Worker] = {}
 
-    def __enter__(self) -> Workers:
-        return self
+    def start(self, place: int, job: Job) -> None:
+        """Give a job to a worker; one that is not there is started."""
+        if place not in self.alive:
+            self.alive[place] = _started()
+        with suppress(OSError):  # it has just died, which news() will say
+            self.alive[place].pipe.send(job)
 
-    def __exit__(self, *_: object) -> None:
+    def news(self, seconds: float) -> Iterator[tuple[int, News]]:
+        """What the pipes bring; the end of one is the death of its process."""
+        by_pipe = {worker.pipe: place for place, worker in self.alive.items()}
+        for pipe in wait(list(by_pipe), seconds):
+            place = by_pipe[pipe]  # type: ignore[index]
+            try:
+                yield place, self.alive[place].pipe.recv()
+            except (EOFError, OSError):
+                yield place, ("died", f"its process died (exit status {self._buried(place)})")
+
+    def close(self) -> None:
+        """Kill the processes."""
         for worker in self.alive.values():
             worker.process.kill()
         for worker in self.alive.values():
             worker.process.join()
             worker.pipe.close()
 
-    @property
-    def idle(self) -> list[int]:
-        """The places of workers that have no job."""
-        return [
-            place
-            for place in range(self.count)
-            if place not in self.alive or self.alive[place].job is None
-        ]
-
-    def give(self, place: int, job: Job) -> None:
-        """Give a job to an idle worker; one that is not there is started."""
-        if place not in self.alive:
-            self.alive[place] = _started(place)
-        self.alive[place].job = job
-        with suppress(OSError):  # it has just died, which events() will say
-            self.alive[place].pipe.send(job)
-
-    def events(self, seconds: float) -> Iterator[tuple[int, Job, Event]]:
-        """What happens within so many seconds: place, job, and event.
-
-        "epoch" comes with (stage, epoch, epochs), "ended" with None or what went wrong,
-        "died" with the exit status; the worker is idle after the last two.
-        """
-        by_pipe = {worker.pipe: worker for worker in self.alive.values()}
-        for pipe in wait(list(by_pipe), seconds):
-            worker = by_pipe[pipe]  # type: ignore[index]
-            job = worker.job
-            try:
-                event: Event = worker.pipe.recv()
-            except (EOFError, OSError):
-                event = ("died", self._buried(worker))
-            if event[0] != "epoch":
-                worker.job = None
-            if job is not None:
-                yield worker.place, job, event
-
-    def _buried(self, worker: Worker) -> int | None:
-        del self.alive[worker.place]
+    def _buried(self, place: int) -> int | None:
+        worker = self.alive.pop(place)
         worker.pipe.close()
         worker.process.join(5)
         return worker.process.exitcode
 
 
-def _started(place: int) -> Worker:
+def _started() -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,))
@@ -103,7 +79,7 @@ def _started(place: int) -> Worker:
     finally:
         signal.signal(signal.SIGINT, before)
     theirs.close()  # so that the end of the process is the end of the pipe
-    return Worker(place, process, ours)
+    return Worker(process, ours)
 
 
 def serve(pipe: Connection) -> None:
@@ -113,15 +89,14 @@ def serve(pipe: Connection) -> None:
         os.environ.setdefault(name, "1")
     import torch
 
-    from mmalign.job import do
     from mmalign.plugins import discover
 
-    torch.set_num_threads(1)
     registry = discover()
     with suppress(EOFError, OSError):
         while True:
             job: Job = pipe.recv()
-            wrong = do(job, registry, lambda *said: pipe.send(("epoch", said)))
+            torch.set_num_threads(1)  # a job before it may have taken more
+            wrong = do(job, registry, lambda *said: pipe.send(("said", said)))
             pipe.send(("ended", wrong))
 
 

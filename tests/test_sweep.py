@@ -329,11 +329,6 @@ def test_a_model_is_kept_where_the_sweep_asks_for_it(tmp_path):
     assert call("export", model, "mine", cwd=tmp_path).returncode == 0
 
 
-def test_workers_are_for_sweeps(tmp_path):
-    said = refused("run", "synthetic", *SMALL, "--workers", 2, cwd=tmp_path)
-    assert "only a [sweep] has workers" in said
-
-
 def test_without_the_extra_nothing_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr("mmalign.extras.find_spec", lambda name: None)
     write(tmp_path, '[sweep]\n"method.latent" = [2]\n')
