@@ -114,7 +114,7 @@ def test_a_killed_node_loses_nothing_and_what_had_finished_is_not_run_again(
         begun = bool(mine) and mine[-1][0] == "started"
         return mine[-1] if begun and len(ended) >= 2 else None
 
-    _, interrupted, process, _ = soon(in_the_middle)
+    _, interrupted, process, _ = soon(in_the_middle, 120)
     cluster.remove_node(cluster.second, allow_graceful=False)
     said, wrong = running.communicate(timeout=120)
     assert running.returncode == 0, wrong
