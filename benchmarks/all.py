@@ -35,9 +35,7 @@ def programs(folder: Path = HERE) -> dict[str, Path]:
 def ended(program: Path, options: Sequence[str], limit: float) -> str:
     """Run one; how it ended, in a word or a line. What it prints goes straight through."""
     try:
-        status = subprocess.run(
-            [sys.executable, str(program), *options], timeout=limit
-        ).returncode
+        status = subprocess.run([sys.executable, str(program), *options], timeout=limit).returncode
     except subprocess.TimeoutExpired:
         return f"failed: took more than {limit:.0f} s"
     return {0: "ok", LACKING: "left out"}.get(status, f"failed: status {status}")

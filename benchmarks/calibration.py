@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="2 at least")
     parser.add_argument("--reuse", type=Path, default=None)
     given = common.of_recipe(parser.parse_args(arguments), parser)
+    if given.small:  # fixed epochs choose nothing on the validation protocol, nor a temperature
+        given.settings = [each for each in given.settings if "head.epochs" not in each]
+        given.settings += ["head.epochs=validation", "head.most_epochs=4"]
     torch.set_num_threads(given.threads)
     recipe = read(given.recipe, discover(), given.settings)
     source = recipe.dataset.load()

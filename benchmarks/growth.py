@@ -19,7 +19,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import common
@@ -46,14 +46,14 @@ from mmalign import (
 BATCH, LATENT, HIDDEN = 256, 64, 512
 # What the other sizes are while one of them is varied.
 BASE: dict[str, dict[str, int]] = {
-    "aligned VAE": {"rows": 8192, "classes": 200, "dims": 512, "modalities": 2, "seeds": 1},
+    "aligned VAE": {"rows": 2048, "classes": 200, "dims": 512, "modalities": 2, "seeds": 1},
     "head": {"rows": 65536, "classes": 200, "dims": 64},
 }
 SIZES: dict[str, dict[str, list[int]]] = {
     "aligned VAE": {
-        "rows": [2048, 8192, 32768, 131072],
+        "rows": [512, 2048, 8192, 32768],
         "classes": [50, 200, 2000, 20000],
-        "dims": [128, 512, 2048, 8192],
+        "dims": [128, 512, 2048, 4096],
         "modalities": [1, 2, 3, 7],
         "seeds": [1, 2, 5, 10],
     },
@@ -67,7 +67,7 @@ SMALL = {
     "aligned VAE": {"rows": 512, "classes": 20, "dims": 32, "modalities": 2, "seeds": 1},
     "head": {"rows": 1024, "classes": 20, "dims": 16},
 }
-STEPS = 16  # the fewest steps that are timed: short epochs are repeated
+STEPS = 8  # the fewest steps that are timed: short epochs are repeated
 
 
 def training(size: dict[str, int]) -> Training:
@@ -102,14 +102,14 @@ def vae(size: dict[str, int], clock: str) -> list[float]:
         "cross": Weighted(CrossAlignment(), Ramp(to=2.37)),
         "distribution": Weighted(Wasserstein(), Ramp(to=8.13)),
     }
-    objective = Objective({n: ERRORS["l1"] for n in modalities}, Ramp(to=0.25), losses)
+    objective = Objective(dict.fromkeys(modalities, ERRORS["l1"]), Ramp(to=0.25), losses)
     settings: dict[str, Any] = {"epochs": count, "batch": BATCH, "lr": 1.5e-4, "draw": "shuffle"}
     settings |= {"noise": "shared", "scale": "variance"}
     if size["seeds"] == 1:
         train_aligner(aligners[0], objective, given, sessions[0], **settings)
     else:
         train_together(aligners, objective, [given] * size["seeds"], sessions, **settings)
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in pairwise(times)]
 
 
 def head(size: dict[str, int], clock: str) -> list[float]:
@@ -129,7 +129,7 @@ def head(size: dict[str, int], clock: str) -> list[float]:
         order=Session(0).generator("order"),
         epoch_ended=lambda *_: times.append(now()),
     )
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in pairwise(times)]
 
 
 PARTS = {"aligned VAE": vae, "head": head}
@@ -157,8 +157,10 @@ def point(part: str, size: dict[str, int], clock: str) -> dict[str, float]:
 def apart(part: str, size: dict[str, int], given: argparse.Namespace) -> dict[str, float]:
     """One point, measured in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--point", json.dumps([part, size])]
-        + ["--threads", str(given.threads), "--clock", given.clock],
+        [
+            *(sys.executable, __file__, "--point", json.dumps([part, size])),
+            *("--threads", str(given.threads), "--clock", given.clock),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

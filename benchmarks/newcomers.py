@@ -38,7 +38,9 @@ def measured(fitted: Fitted, question: Question, number: dict[int, int]) -> Meas
     return measure(scores(every, question.search), question, alone)
 
 
-def compared(recipe: Recipe, seed: int, reuse: Path | None) -> list[tuple[str, Measures | None, float]]:
+def compared(
+    recipe: Recipe, seed: int, reuse: Path | None
+) -> list[tuple[str, Measures | None, float]]:
     """What each model scored, by name, and the seconds that adding took."""
     source, parts = recipe.dataset.load(), recipe.parts
     views = {name: each.view(source) for name, each in parts.modalities.items()}

@@ -68,12 +68,12 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
-    rounds = 1 if given.small else given.rounds
+    rounds, warm = (1, 0) if given.small else (given.rounds, 1)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
-    for turn in range(rounds + 1):
+    for turn in range(warm + rounds):
         for name, command in COMMANDS.items():
             took = start(*command)
-            if turn:
+            if turn >= warm:
                 times[name].append(took)
     figures = {
         name: {
