@@ -14,12 +14,11 @@ points in log-log: 0 is constant, 1 linear. The numbers are random, which no tim
 from __future__ import annotations
 
 import argparse
-import json
 import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
 import common
@@ -155,23 +154,13 @@ def point(part: str, size: dict[str, int], clock: str) -> dict[str, float]:
 
 
 def apart(part: str, size: dict[str, int], given: argparse.Namespace) -> dict[str, float]:
-    """One point, measured in a process of its own."""
-    done = subprocess.run(
-        [
-            *(sys.executable, __file__, "--point", json.dumps([part, size])),
-            *("--threads", str(given.threads), "--clock", given.clock),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    """One point, measured in a process of its own.
 
-
-def within(part: str, size: dict[str, int], given: argparse.Namespace) -> dict[str, float]:
-    """One point, measured in this process."""
-    return point(part, size, given.clock)
+    A fork, where there is one, has torch imported already; its peak starts at what it has then.
+    """
+    way = "fork" if "fork" in get_all_start_methods() else "spawn"
+    with get_context(way).Pool(1, torch.set_num_threads, (given.threads,)) as pool:
+        return pool.apply(point, (part, size, given.clock))
 
 
 def slope(sizes: Sequence[int], values: Sequence[float]) -> float:
@@ -195,10 +184,7 @@ def curves(given: argparse.Namespace) -> list[dict[str, Any]]:
         for curve in found:
             part, axis = curve["part"], curve["axis"]
             for place, size in enumerate(curve["sizes"]):
-                # At the small size one process shows that it works: each imports torch anew.
-                alone = not given.small or (curve is found[0] and place == 0)
-                point_of = apart if alone else within
-                took = point_of(part, curve["fixed"] | {axis: size}, given)
+                took = apart(part, curve["fixed"] | {axis: size}, given)
                 print(f"{part}, {axis} {size}: {took['ms_per_step']:.3f} ms", flush=True)
                 if turn == 0:
                     curve["points"].append({"size": size, **took})
@@ -218,13 +204,8 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=SIZES["aligned VAE"], help="vary only these")
-    parser.add_argument("--point", help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    if given.point:
-        part, size = json.loads(given.point)
-        print(json.dumps(point(part, size, given.clock)))
-        return
     if given.small:
         given.rounds = 1
     found = curves(given)

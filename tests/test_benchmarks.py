@@ -54,7 +54,7 @@ def test_small_sizes_run_and_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_point_of_growth_is_a_process_of_its_own(tmp_path: Path) -> None:
+def test_growth_varies_every_size(tmp_path: Path) -> None:
     out = tmp_path / "growth.json"
     subprocess.run([sys.executable, BENCHMARKS / "growth.py", "--small", "--json", out], check=True)
     curves = json.loads(out.read_text())["curves"]

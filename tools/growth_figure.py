@@ -61,6 +61,7 @@ def draw(curves: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
+    """Draw what was measured last."""
     found = json.loads((ROOT / "benchmarks" / "results" / "growth.json").read_text())
     draw(found["curves"], ROOT / "docs" / "figures" / "growth.png")
 

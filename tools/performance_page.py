@@ -35,6 +35,7 @@ def written(page: str, results: Path) -> str:
 
 
 def main() -> None:
+    """Write the page anew."""
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(written(page, ROOT / "benchmarks" / "results"), encoding="utf-8")
 
