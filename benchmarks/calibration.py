@@ -10,10 +10,10 @@ confidence and accuracy, all over rows. Nothing is chosen from it.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import common
 import numpy as np
 import torch
 
@@ -45,14 +45,17 @@ def measured(chances: np.ndarray, right: np.ndarray) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipe")
-    parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
+    parser = common.parser(__doc__)
+    parser.add_argument("recipe", nargs="?", help="needed but with --small")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C")
     parser.add_argument("--seeds", type=int, default=3, help="2 at least")
     parser.add_argument("--reuse", type=Path, default=None)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    recipe = read(given.recipe, discover(), given.set)
+    given = common.of_recipe(parser.parse_args(arguments), parser)
+    if given.small:  # fixed epochs choose nothing on the validation protocol, nor a temperature
+        given.settings = [each for each in given.settings if "head.epochs" not in each]
+        given.settings += ["head.epochs=validation", "head.most_epochs=4"]
+    torch.set_num_threads(given.threads)
+    recipe = read(given.recipe, discover(), given.settings)
     source = recipe.dataset.load()
     views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
     found: dict[str, list[dict[str, float]]] = {}
@@ -65,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, temperature in (("temperature 1", 1.0), ("chosen", warm)):
             found.setdefault(name, []).append(measured(probabilities(scores, temperature), right))
         print(f"seed {seed}: temperature {warm:.3g}", flush=True)
+    lines = []
     for name, runs in found.items():
         columns = {key: [run[key] for run in runs] for key in runs[0]}
         said = [f"{k} {np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" for k, v in columns.items()]
-        print(f"{name:14s} {'  '.join(said)}")
+        lines.append(f"{name:14s} {'  '.join(said)}")
+    common.finish(given, {"recipe": given.recipe, "runs": found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -35,20 +36,43 @@ from mmalign_xlsa17.datasets import CUB
 
 ROOT = Path(__file__).parents[2] / "shared" / "data" / "xlsa17"
 FEATURES = "resnet_fc1000"
+LACKING = 77  # exit status of a program that something is missing for, as automake's tests
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
+    """The options that every benchmark has; one that a program adds anew takes their place."""
     made = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",
     )
     made.add_argument("--threads", type=int, default=1)
     made.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="cpu: where other programs run beside"
     )
     made.add_argument("--json", type=Path, help="write what was measured to this file")
+    made.add_argument(
+        "--small", action="store_true", help="a size of seconds, to see it work; measures nothing"
+    )
     return made
+
+
+def of_recipe(given: argparse.Namespace, made: argparse.ArgumentParser) -> argparse.Namespace:
+    """Options of a program that measures a recipe: with --small, two seeds of one short fit."""
+    if given.small:
+        short = ("method.epochs", "head.seen", "head.unseen", "head.epochs")
+        given.recipe, given.seeds, given.epochs = "quickstart", 2, 2
+        given.settings = [f"{name}=2" for name in (*short, "head.epochs_unseen_only")]
+    if given.recipe is None:
+        made.error("name a recipe, or give --small")
+    return given
+
+
+def lacking(what: str) -> NoReturn:
+    """End the program: something that it needs is not here, and nothing is wrong."""
+    print(what, file=sys.stderr)
+    raise SystemExit(LACKING)
 
 
 def machine() -> dict[str, Any]:
@@ -95,7 +119,7 @@ def problem(root: Path = ROOT, real: bool = False) -> tuple[Problem, Parts, str]
     source = cub(root)
     if source is None:
         if real:
-            raise SystemExit(f"no {FEATURES}.mat in {root / 'CUB'}; give --root")
+            lacking(f"no {FEATURES}.mat in {root / 'CUB'}; give --root")
         source = look_alike()
     modalities = {"image": Image(), "attributes": Attributes()}
     views = {name: each.view(source) for name, each in modalities.items()}
@@ -137,7 +161,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def finish(given: argparse.Namespace, result: dict[str, Any], text: str) -> None:
     """Print table and machine; write the result where it was asked for."""
-    result = {"machine": machine(), "clock": given.clock, **result}
+    result = {"machine": machine(), "clock": given.clock, "small": given.small, **result}
+    result["text"] = text  # docs/performance.md shows it as it was printed
     print(f"\n{text}\n")
     print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print(f"clock {given.clock}", flush=True)

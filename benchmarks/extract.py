@@ -116,6 +116,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="threads that read pictures")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.small:
+        given.rounds, given.pictures, given.batch = 1, 4, 2
     with tempfile.TemporaryDirectory() as folder:
         paths = pictures(Path(folder), given.pictures)
         clock = common.CLOCKS[given.clock]

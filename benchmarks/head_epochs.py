@@ -9,10 +9,10 @@ chosen from it.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import common
 import torch
 
 from mmalign import Measures, Session, measure, pose
@@ -24,7 +24,7 @@ from mmalign_aligned_vae.representing import represent
 from mmalign_gzsl.fitting import train_part
 
 
-def curve(recipe: Recipe, seed: int, reuse: Path, epochs: int) -> list[Measures]:
+def curve(recipe: Recipe, seed: int, reuse: Path | None, epochs: int) -> list[Measures]:
     """The test measures after each epoch of the head."""
     source = recipe.dataset.load()
     modalities = recipe.parts.modalities
@@ -51,23 +51,26 @@ def row(title: str, epoch: int, at: Measures) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipe")
-    parser.add_argument("--reuse", type=Path, required=True, help="folder of fitted aligners")
+    parser = common.parser(__doc__)
+    parser.add_argument("recipe", nargs="?", help="needed but with --small")
+    parser.add_argument("--reuse", type=Path, help="folder of fitted aligners")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--set", dest="settings", action="append", default=[])
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    given = common.of_recipe(parser.parse_args(arguments), parser)
+    torch.set_num_threads(given.threads)
     recipe = read(given.recipe, discover(), given.settings)
-    print(f"{'(test rows: a diagnosis only)':28}{'epoch':>6}{'S':>8}{'U':>8}{'H':>8}")
+    lines = [f"{'(test rows: a diagnosis only)':28}{'epoch':>6}{'S':>8}{'U':>8}{'H':>8}"]
+    curves = []
     for seed in range(given.seeds):
         found = curve(recipe, seed, given.reuse, given.epochs)
         for epoch in (23, 50, 100, given.epochs):
             if epoch <= len(found):
-                print(row(f"seed {seed}", epoch, found[epoch - 1]))
+                lines.append(row(f"seed {seed}", epoch, found[epoch - 1]))
         best = max(range(len(found)), key=lambda place: found[place].H)
-        print(row(f"seed {seed}, best on test", best + 1, found[best]), flush=True)
+        lines.append(row(f"seed {seed}, best on test", best + 1, found[best]))
+        curves.append([each.H for each in found])
+    common.finish(given, {"recipe": given.recipe, "H": curves}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ same test rows. "seen among seen" is the accuracy of the old classes among thems
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import common
 import numpy as np
 import torch
 
@@ -38,7 +38,9 @@ def measured(fitted: Fitted, question: Question, number: dict[int, int]) -> Meas
     return measure(scores(every, question.search), question, alone)
 
 
-def compared(recipe: Recipe, seed: int, reuse: Path) -> list[tuple[str, Measures | None, float]]:
+def compared(
+    recipe: Recipe, seed: int, reuse: Path | None
+) -> list[tuple[str, Measures | None, float]]:
     """What each model scored, by name, and the seconds that adding took."""
     source, parts = recipe.dataset.load(), recipe.parts
     views = {name: each.view(source) for name, each in parts.modalities.items()}
@@ -77,13 +79,13 @@ def compared(recipe: Recipe, seed: int, reuse: Path) -> list[tuple[str, Measures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipe")
-    parser.add_argument("--reuse", type=Path, required=True, help="folder of fitted aligners")
+    parser = common.parser(__doc__)
+    parser.add_argument("recipe", nargs="?", help="needed but with --small")
+    parser.add_argument("--reuse", type=Path, help="folder of fitted aligners")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", dest="settings", action="append", default=[])
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    given = common.of_recipe(parser.parse_args(arguments), parser)
+    torch.set_num_threads(given.threads)
     recipe = read(given.recipe, discover(), given.settings)
     found: dict[str, list[list[float]]] = {}
     print(f"{'':32}{'S':>8}{'U':>8}{'H':>8}{'T1':>8}   s")
@@ -93,10 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found.setdefault(title, []).append(numbers)
             shown = "".join(f"{each:8.1f}" for each in numbers[:4])
             print(f"{f'{title}, seed {seed}':32}{shown}{seconds:4.0f}", flush=True)
+    lines = []
     for title, rows in found.items():
         mean, std = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=min(1, len(rows) - 1))
         said = "  ".join(f"{m:.1f} ± {d:.1f}" for m, d in zip(mean, std, strict=True))
-        print(f"{title}: {said}")
+        lines.append(f"{title}: {said}")
+    common.finish(given, {"recipe": given.recipe, "runs": found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

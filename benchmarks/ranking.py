@@ -26,16 +26,17 @@ from mmalign_baselines.ranking import Ranking
 from mmalign_baselines.sje import SJE
 
 ROWS, DIM, CLASSES, ATTRIBUTES = 7057, 1000, 150, 312
+SMALL = 256  # rows
 METHODS = [SJE(lr=1e-4, margin=1.0), DeViSE(lr=1e-4, margin=1.0), ALE(lr=1e-4)]
 METHODS += [LATEM(lr=1e-4, maps=6)]
 WAYS = {"plain": (1, 1), "batch = 1": (1, BLOCK), "batch = 16": (16, 0), "batch = 64": (64, 0)}
 
 
-def rows() -> Rows:
+def rows(count: int) -> Rows:
     """Random features, and descriptions of unit length."""
     draw = torch.Generator().manual_seed(0)
-    x = torch.randn(ROWS, DIM, generator=draw)
-    labels = torch.randint(CLASSES, (ROWS,), generator=draw)
+    x = torch.randn(count, DIM, generator=draw)
+    labels = torch.randint(CLASSES, (count,), generator=draw)
     described = torch.rand(CLASSES, ATTRIBUTES, generator=draw)
     described /= described.norm(dim=1, keepdim=True)
     return Rows(x, labels, described, tuple(range(CLASSES)), ())
@@ -68,7 +69,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    given, figures, lines = rows(), dict[str, Any](), []
+    if options.small:
+        options.rounds = 1
+    given, figures, lines = rows(SMALL if options.small else ROWS), dict[str, Any](), []
     for method in METHODS:
         seconds = measured(method, given, options.rounds, common.CLOCKS[options.clock])
         of = {name: common.spread(each) for name, each in seconds.items()}

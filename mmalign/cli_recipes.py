@@ -35,7 +35,8 @@ def check(
     """Check recipes without loading any data; every mistake is shown."""
     from mmalign.cells import expand
     from mmalign.plugins import discover
-    from mmalign.recipe import read, shipped
+    from mmalign.recipe import read
+    from mmalign.shipped import shipped
     from mmalign.space import read_space
 
     registry, wrong = discover(), 0
@@ -67,7 +68,7 @@ def ls(
     """List recipes and components; with a name, a component's fields."""
     from mmalign.listing import components, recipes
     from mmalign.plugins import discover
-    from mmalign.recipe import shipped
+    from mmalign.shipped import shipped
 
     console = make_console()
     if what is None:
@@ -83,7 +84,7 @@ def cp(
 ) -> None:
     """Copy a shipped recipe into the working folder."""
     from mmalign.errors import did_you_mean
-    from mmalign.recipe import shipped
+    from mmalign.shipped import shipped
 
     known = shipped()
     if recipe not in known:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import json
+import textwrap
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -35,15 +39,27 @@ def component(cls: type[T]) -> type[T]:
     Fields are keyword-only and frozen. Values are validated strictly: ``1`` is no bool,
     ``"1"`` no number, NaN and infinity are refused. In a recipe, lists stand for tuples
     and strings for paths.
+
+    What checks the values is built when the first value comes (or by ``complete``): a listing
+    of sixty components makes none, and is spared their time.
     """
     from pydantic import ConfigDict
     from pydantic.dataclasses import dataclass
 
-    strict = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
     made: type[T] = dataclass(frozen=True, kw_only=True, config=strict)(cls)  # type: ignore[assignment]
     return made
+
+
+def complete(cls: type) -> None:
+    """Build what checks a component's values; nothing for a class that is no component.
+
+    Raises pydantic's own error for a field of a type that it cannot check.
+    """
+    from pydantic.dataclasses import is_pydantic_dataclass, rebuild_dataclass
+
+    if is_pydantic_dataclass(cls):
+        rebuild_dataclass(cls)
 
 
 @cache
@@ -130,12 +146,11 @@ def _names(cls: type, inside: list[str]) -> list[str]:
 def describe(cls: type) -> list[tuple[str, str, str, str]]:
     """Name, type, default and meaning of each field, as ``mmalign ls`` prints them."""
     # From the base classes too: a field's meaning stands where the field was first written.
-    meanings = {
-        name: each.description
-        for base in reversed(cls.__mro__)
-        for name, each in getattr(base, "__pydantic_fields__", {}).items()
-        if each.description
-    }
+    meanings: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for name, each in vars(base).get("__pydantic_fields__", {}).items():
+            meanings |= {name: each.description} if each.description else {}
+        meanings |= _docstrings(base)
     hints = get_type_hints(cls)
     rows = []
     for field in dataclasses.fields(cls):
@@ -144,6 +159,25 @@ def describe(cls: type) -> list[tuple[str, str, str, str]]:
         kind = _type_name(hints[field.name])
         rows.append((field.name, kind, shown, meanings.get(field.name, "")))
     return rows
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The string that stands below each field in the source of a class, where there is one.
+
+    Read when a component is described, and not by pydantic when it is made: finding a class
+    in its file takes longer than all else that making it takes.
+    """
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError, SyntaxError):  # no source: typed in, or built in
+        return {}
+    found = {}
+    for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else []):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    found[field.target.id] = inspect.cleandoc(text)
+    return found
 
 
 def _shown(default: Any) -> str:

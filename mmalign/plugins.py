@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import FunctionType, ModuleType
 
 import pluggy
 
 from mmalign import hooks
+from mmalign.component import complete
 from mmalign.contracts import KINDS, Kind
 from mmalign.errors import MmalignError, did_you_mean
 
@@ -56,7 +58,8 @@ class Registry:
         """The component of this kind and name.
 
         Raises MmalignError, with the nearest name, for one that is not there; where two
-        distributions offer it, and where a plugin that may hold it could not be loaded.
+        distributions offer it, where a plugin that may hold it could not be loaded, and where
+        one of its fields has a type that no value can be checked against.
         """
         origins = self.origins.get((kind, name), [])
         if len(origins) > 1:
@@ -66,13 +69,25 @@ class Registry:
                 " plugins to use in MMALIGN_PLUGINS"
             )
         if name in self.components[kind]:
-            return self.components[kind][name]
+            return self._completed(kind, name)
         message = f"no {kind} '{name}'; {did_you_mean(name, self.components[kind])}"
         broken = [p for p in self.plugins if p.problem]
         if broken:
             said = "; ".join(f"'{p.name}' of {p.distribution}: {p.problem}" for p in broken)
             message += f" (not loaded: {said})"
         raise MmalignError(message)
+
+    def _completed(self, kind: Kind, name: str) -> type:
+        found = self.components[kind][name]
+        try:
+            complete(found)
+        except Exception as error:  # a plugin is somebody else's program, as in _load
+            said = " ".join(str(error).split())
+            home = self.origins[kind, name][0].distribution
+            raise MmalignError(
+                f"{kind} '{name}' of {home} cannot be used: {type(error).__name__}: {said}"
+            ) from None
+        return found
 
 
 def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
@@ -141,9 +156,16 @@ def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
 
 
 def _plugin(entry: EntryPoint) -> Plugin:
-    dist = entry.dist
-    name, version = (dist.metadata["Name"], dist.version) if dist else ("unknown", "unknown")
+    name, version = _distribution(entry.dist)
     return Plugin(entry.name, version, name, entry.value)
+
+
+# Each of the two reads the whole of a distribution's METADATA, its README too; the plugins of
+# one distribution share the object.
+@cache
+def _distribution(dist: Distribution | None) -> tuple[str, str]:
+    """Name and version."""
+    return (dist.metadata["Name"], dist.version) if dist else ("unknown", "unknown")
 
 
 def _implemented(manager: pluggy.PluginManager, module: ModuleType) -> set[str]:

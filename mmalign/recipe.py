@@ -13,6 +13,7 @@ from mmalign.component import build
 from mmalign.contracts import Method, Parts
 from mmalign.errors import MmalignError, RecipeError, did_you_mean
 from mmalign.plugins import Registry
+from mmalign.shipped import shipped
 from mmalign.tables import Reader, Recipe
 
 __all__ = [
@@ -25,16 +26,6 @@ __all__ = [
     "read",
     "shipped",
 ]
-
-
-def shipped() -> dict[str, Path]:
-    """The recipes that come with mmalign, by name."""
-    here = Path(__file__).parent
-    # Beside the package in a checkout, inside it in a wheel.
-    for folder in (here / "recipes", here.parent / "recipes"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    return {}
 
 
 def locate(name: str) -> Path:

@@ -75,6 +75,17 @@ def test_plugin_is_found_with_its_provenance(folder: Path, install: Install) -> 
     assert "modality:gaze" in shown(registry)
 
 
+def test_component_of_a_type_that_cannot_be_checked(folder: Path, install: Install) -> None:
+    """Listed all the same; an error, which names it, for a recipe that needs it."""
+    code = SOUND.replace("import hookimpl", "import component, hookimpl")
+    code = code.replace("class Gaze:", "class Odd: ...\n\n@component\nclass Gaze:")
+    install("odd-dist", code.replace('"gaze"\n', '"gaze"\n    odd: Odd\n'))
+    registry = discover(found(folder))
+    assert registry.plugins[0].components == ("modality:gaze",)
+    with pytest.raises(MmalignError, match=r"modality 'gaze' of odd-dist cannot be used: .*Odd"):
+        registry.find("modality", "gaze")
+
+
 BROKEN = {
     "import": ("import no_such_module", "No module named 'no_such_module'"),
     "exit": ("raise SystemExit('goodbye')", "SystemExit: goodbye"),
