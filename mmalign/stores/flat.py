@@ -31,6 +31,7 @@ class Flat(Store):
     ) -> None:
         self.path, self.offset, self.shape, self.number = path, offset, shape, dtype
         self.kind = str(dtype)
+        self.as_is = dtype == np.float32 and dtype.isnative
         self.bytes = dtype.itemsize * shape[1]  # of a row
         self.file = self._opened()
         held = os.fstat(self.file)
@@ -38,19 +39,20 @@ class Flat(Store):
         if held.st_size < offset + shape[0] * self.bytes:
             raise MmalignError(f"{path}: is cut off: it is smaller than its own header says")
 
-    def read(self, rows: Indices) -> Floats:
+    def read(self, rows: Indices, out: Floats | None = None) -> Floats:
         """These rows; neighbours are read together."""
         order = None if len(rows) < 2 or (np.diff(rows) >= 0).all() else np.argsort(rows)
         wanted = rows if order is None else rows[order]
-        out: Floats = np.empty((len(rows), self.shape[1]), np.float32)
+        out = np.empty((len(rows), self.shape[1]), np.float32) if out is None else out
         for start, stop in self._runs(wanted):
             first, last = int(wanted[start]), int(wanted[stop - 1])
-            part = out[start:stop]
-            plain = self.number == np.float32 and self.number.isnative and order is None
-            if plain and (np.diff(wanted[start:stop]) == 1).all():
-                self._fill(first, part.view(np.uint8).reshape(-1))
+            neighbours = bool((np.diff(wanted[start:stop]) == 1).all())
+            if neighbours and order is None and self.as_is:
+                self._fill(first, out[start:stop].view(np.uint8).reshape(-1))
                 continue
-            held = self._span(first, last + 1)[wanted[start:stop] - first]
+            held = self._span(first, last + 1)
+            if not neighbours:
+                held = held[wanted[start:stop] - first]
             with np.errstate(over="ignore"):  # what overflows is infinite, and refused later
                 out[slice(start, stop) if order is None else order[start:stop]] = held
         return out

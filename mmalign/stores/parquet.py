@@ -85,9 +85,9 @@ class Groups(Store):
                 f" write it with row_group_size={most:,} or less, or as .npy"
             )
 
-    def read(self, rows: Indices) -> Floats:
+    def read(self, rows: Indices, out: Floats | None = None) -> Floats:
         """These rows, out of as many groups as they lie in."""
-        out: Floats = np.empty((len(rows), self.shape[1]), np.float32)
+        out = np.empty((len(rows), self.shape[1]), np.float32) if out is None else out
         groups = np.searchsorted(self.edges, rows, side="right") - 1
         with self.lock:
             for group in np.unique(groups):
