@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 from test_folder import EACH, classes, loaded, mistakes, names_of, numbers, samples, table
+from test_stored import saved
 from typer.testing import CliRunner
 
 from mmalign import Stored
@@ -92,6 +93,13 @@ def test_parquet_by_row_groups(root):
     pq.write_table(pa.table({"name": names, **columns}), root / "image.parquet", row_group_size=7)
     (root / "samples.csv").write_bytes(table(("sample",), *((name,) for name in names)))
     same(root)
+
+
+def test_saved_data_set(root):
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(numbers().ravel()), 5)
+    saved(root / "image", pa.table({"features": lists, "label": list(range(48))}))
+    same(root)
+    assert set(loaded(root).arrays) == {"image", "attributes"}
 
 
 def test_auto_goes_by_the_size_of_the_file(root, monkeypatch):
