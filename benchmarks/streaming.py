@@ -154,7 +154,7 @@ def of_size(folder: Path, rows: int, given: argparse.Namespace) -> dict[str, Any
         write(path, rows, given.kind)
         stages = {
             stage: measured(path, stage, rows, given)
-            for stage in STAGES
+            for stage in given.stages
             if stage != "training" or rows <= given.train
         }
         print(f"{rows:,} rows done", flush=True)
@@ -166,7 +166,7 @@ def of_size(folder: Path, rows: int, given: argparse.Namespace) -> dict[str, Any
 def shown(sizes: list[dict[str, Any]]) -> str:
     lines = []
     for each in sizes:
-        base = each["stages"]["plain"]["rows_per_second"]
+        base = each["stages"].get("plain", {}).get("rows_per_second", float("nan"))
         for stage, found in each["stages"].items():
             rate = found["rows_per_second"]
             read = each["file_mib"] * rate / each["rows"]
@@ -181,6 +181,7 @@ def shown(sizes: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 30_000, 100_000])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--kind", choices=("float16", "float32"), default="float32")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--train", type=int, default=30_000, help="most rows that are trained on")

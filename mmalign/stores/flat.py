@@ -7,6 +7,7 @@ read by position is in the page cache, which is nobody's.
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from mmalign.stored import Floats, Indices, Store
 
 SPAN = 2**22  # bytes read at once, but for the gaps
 GAP = 4  # rows that are read and left out, where a further call would cost more
+
+
+def convert(held: np.ndarray, out: Floats) -> None:
+    """Write numbers of any type as float32; what overflows is infinite, and refused later."""
+    torch = sys.modules.get("torch")  # its half precision is exact too, and seven times as fast
+    if torch is not None and held.dtype == np.float16 and held.dtype.isnative:
+        torch.from_numpy(out).copy_(torch.from_numpy(held))
+        return
+    with np.errstate(over="ignore"):
+        out[:] = held
 
 
 class Flat(Store):
@@ -53,8 +64,11 @@ class Flat(Store):
             held = self._span(first, last + 1)
             if not neighbours:
                 held = held[wanted[start:stop] - first]
-            with np.errstate(over="ignore"):  # what overflows is infinite, and refused later
-                out[slice(start, stop) if order is None else order[start:stop]] = held
+            if order is None:
+                convert(held, out[start:stop])
+            else:
+                with np.errstate(over="ignore"):
+                    out[order[start:stop]] = held
         return out
 
     def stamp(self) -> str:
