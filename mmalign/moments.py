@@ -22,8 +22,8 @@ class Moments:
         self.low: Floats = np.full(dim, np.inf, np.float32)
         self.high: Floats = np.full(dim, -np.inf, np.float32)
 
-    def add(self, rows: Floats, spread: bool = True) -> None:
-        """Count these rows in, (rows, dim); the range alone without ``spread``."""
+    def add(self, rows: Floats, spread: bool = True, span: bool = True) -> None:
+        """Count these rows in, (rows, dim): mean and spread, the range, or both."""
         if not len(rows):
             return
         count = self.count + len(rows)
@@ -35,8 +35,9 @@ class Moments:
             step = mean - self.mean
             self.apart += apart + step * step * (self.count * len(rows) / count)
             self.mean += step * (len(rows) / count)
-        np.minimum(self.low, rows.min(0), out=self.low)
-        np.maximum(self.high, rows.max(0), out=self.high)
+        if span:
+            np.minimum(self.low, rows.min(0), out=self.low)
+            np.maximum(self.high, rows.max(0), out=self.high)
         self.count = count
 
     @property

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmalign.errors import MmalignError
+from mmalign.stored import Store
+from mmalign.stores import opened
 from mmalign.types import Floats
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ def _of_npy(path: Path, size: int) -> Iterator[Part]:
         raise MmalignError(f"{path}: an archive of arrays (.npz); save one array with np.save")
     if values.ndim == 1:
         values = values[None]
+    elif values.flags.c_contiguous and 0 not in values.shape and values.dtype.kind in "fiu":
+        values = opened(path).store  # what is mapped would stay resident
     yield from _cut(path, values, values.shape, size)
 
 
@@ -117,18 +121,18 @@ def _of_safetensors(path: Path, size: int) -> Iterator[Part]:
     from mmalign.featurefile import named_rows
 
     try:
-        with safe_open(path, framework="numpy") as opened:
-            keys = list(opened.keys())
+        with safe_open(path, framework="numpy") as file:
+            keys = list(file.keys())
             key = "features" if "features" in keys else keys[0]
             if key != "features" and len(keys) > 1:
                 raise MmalignError(
                     f"{path}: holds {len(keys)} tensors, none of them 'features'; which is meant?"
                 )
-            tensor = opened.get_slice(key)
-            shape, metadata = tuple(tensor.get_shape()), opened.metadata() or {}
+            shape, metadata = tuple(file.get_slice(key).get_shape()), file.metadata() or {}
             names = named_rows(path, metadata, shape[0]) if shape and "names" in metadata else ()
-            for start, part in enumerate(_cut(path, tensor, shape, size)):
-                yield Part(part.values, names[start * size : (start + 1) * size])
+        held = opened(path).store if len(shape) == 2 and 0 not in shape else None
+        for start, part in enumerate(_cut(path, held, shape, size)):
+            yield Part(part.values, names[start * size : (start + 1) * size])
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError, IndexError) as error:
         said = getattr(error, "strerror", None) or error
         raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
@@ -139,7 +143,9 @@ def _cut(path: Path, values: Any, shape: tuple[int, ...], size: int) -> Iterator
     if len(shape) != 2 or 0 in shape:
         raise MmalignError(f"{path}: (rows, dim) was expected; this is {shape}")
     for start in range(0, shape[0], size):
-        yield Part(values[start : min(start + size, shape[0])])
+        stop = min(start + size, shape[0])
+        stored = isinstance(values, Store)
+        yield Part(values.read(np.arange(start, stop)) if stored else values[start:stop])
 
 
 def _of_parquet(path: Path, size: int) -> Iterator[Part]:

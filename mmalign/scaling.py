@@ -79,7 +79,8 @@ def _streamed(values: Stored, mask: Mask, kind: ScalerName) -> tuple[np.ndarray,
     rows = np.flatnonzero(mask)
     size = max(1, PART // values.shape[1])
     for start in range(0, len(rows), size):
-        found.add(values[rows[start : start + size]], spread=kind == "standard")
+        standard = kind == "standard"
+        found.add(values[rows[start : start + size]], spread=standard, span=not standard)
     if kind == "standard":
         return found.mean, found.std
     return found.low, found.high - found.low

@@ -34,10 +34,11 @@ class Store(ABC):
     grain: int = 1
 
     @abstractmethod
-    def read(self, rows: Indices) -> Floats:
+    def read(self, rows: Indices, out: Floats | None = None) -> Floats:
         """These rows as float32, in this order, whatever they hold: NaN and infinity too.
 
-        Raises MmalignError for a file that has changed since it was opened.
+        They are written into ``out``, (rows, dim), where it is given, and into a new array
+        where not. Raises MmalignError for a file that has changed since it was opened.
         """
 
     @abstractmethod
@@ -64,8 +65,8 @@ class Store(ABC):
 class Scales(Protocol):
     """What rows go through as they are read."""
 
-    def applied(self, values: Floats) -> Floats:
-        """New rows out of these, (rows, dim)."""
+    def put_on(self, values: Floats) -> None:
+        """Change these rows in place, (rows, dim)."""
         ...
 
     def tobytes(self) -> bytes:
@@ -171,13 +172,17 @@ class Stored:
             raise IndexError(f"a row is none of the {count} of {self.store.path}")
         return np.where(given < 0, given + count, given).astype(np.int64)
 
-    def _read(self, places: Indices) -> Floats:
-        x = self.store.read(np.maximum(places, 0) if self.lacking else places)
+    def fill(self, out: Floats, rows: Indices) -> None:
+        """Read these rows into ``out``, (rows, dim). Raises MmalignError as reading does."""
+        self._read(self._places(rows), out)
+
+    def _read(self, places: Indices, out: Floats | None = None) -> Floats:
+        x = self.store.read(np.maximum(places, 0) if self.lacking else places, out)
         if self.lacking:
             x[places < 0] = np.nan
         absent = self._absent(x, places)
         for scaling in self.scalings:
-            x = scaling.applied(x)
+            scaling.put_on(x)
         if self.scalings and len(absent):
             x[absent] = 0
         return x

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,27 +22,28 @@ from mmalign.types import Floats, Indices, Training, View
 
 BLOCK = 2**18  # bytes of neighbouring rows that are read together
 WINDOW = 2**26  # bytes of the blocks that are shuffled together; up to three are in memory
+Part: TypeAlias = tuple[Tensor, dict[str, Tensor]]  # numbers of rows, and their values
 
 
 @dataclass(frozen=True)
 class Window:
-    """Rows of training in the order in which they are fed, and their numbers by modality."""
+    """Rows of training as they lie in the file, and the order in which they are fed.
+
+    ``rows`` are their numbers, ``values`` their numbers by modality: arrays that serve one
+    window after another.
+    """
 
     rows: Tensor
+    order: Tensor
     values: dict[str, Tensor]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.order)
 
-    def part(self, start: int, stop: int | None = None) -> Window:
-        """Some of them, not copied."""
-        cut = slice(start, stop)
-        return Window(self.rows[cut], {name: x[cut] for name, x in self.values.items()})
-
-    def with_more(self, more: Window) -> Window:
-        """These, and more behind them, copied."""
-        values = {name: torch.cat([x, more.values[name]]) for name, x in self.values.items()}
-        return Window(torch.cat([self.rows, more.rows]), values)
+    def part(self, start: int, stop: int | None = None) -> Part:
+        """Numbers and values of rows from one place in the order to another, copied."""
+        here = self.order[start:stop]
+        return self.rows[here], {n: x.index_select(0, here) for n, x in self.values.items()}
 
 
 class Streamed(Feed):
@@ -72,79 +75,84 @@ class Streamed(Feed):
         With "random" every window is drawn anew from all blocks, so that an epoch misses some
         and takes others twice; "shuffle" takes each once.
         """
-        rest: Window | None = None
-        with closing(ahead(self._read(rows) for rows in self._orders(batch, draw, generator))) as w:
-            for window in w:
+        free: deque[dict[str, Floats]] = deque()
+        read = (
+            self._read(rows, order, free) for rows, order in self.orders(batch, draw, generator)
+        )
+        rest: Part | None = None
+        with closing(ahead(read)) as windows:
+            for window in windows:
                 start = 0
                 if rest is not None:
-                    start = batch - len(rest)
-                    rest = rest.with_more(window.part(0, start))
-                    if len(rest) < batch:
-                        continue
-                    yield self._batch(rest, group)
+                    start = min(batch - len(rest[0]), len(window))
+                    rest = _joined(rest, window.part(0, start))
+                    if len(rest[0]) == batch:
+                        yield self._batch(*rest, group)
+                        rest = None
                 whole = start + (len(window) - start) // batch * batch
                 for first in range(start, whole, batch):
-                    yield self._batch(window.part(first, first + batch), group)
-                left = window.part(whole)  # copied, or it would hold the whole window
-                rest = left.with_more(left.part(0, 0)) if len(left) else None
+                    yield self._batch(*window.part(first, first + batch), group)
+                if whole < len(window):
+                    rest = window.part(whole)
+                free.append({name: x.numpy() for name, x in window.values.items()})
         if rest is not None:
-            yield self._batch(rest, group)
+            yield self._batch(*rest, group)
 
-    def orders(self, batch: int, draw: Draw, generator: torch.Generator) -> Iterator[Tensor]:
-        """The rows of each window, in the order in which they are fed."""
-        for rows, place in self._orders(batch, draw, generator):
-            order = torch.empty(len(rows), dtype=torch.int64)
-            order[torch.from_numpy(place)] = torch.from_numpy(rows)
-            yield order
-
-    def _orders(
+    def orders(
         self, batch: int, draw: Draw, generator: torch.Generator
-    ) -> Iterator[tuple[Indices, Indices]]:
-        """Of each window the rows as they lie in the file, and each one's place when fed."""
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each window the rows as they lie in the file, and the order in which they are fed."""
         count = len(self)
         blocks, batch = math.ceil(count / self.block), min(batch, count)
         left = count if draw == "shuffle" else math.ceil(count / batch) * batch
-        order = torch.randperm(blocks, generator=generator).numpy()
-        start = 0
+        order, start = torch.randperm(blocks, generator=generator), 0
         while left > 0:
             if draw == "random" and start:
-                order, start = torch.randperm(blocks, generator=generator).numpy(), 0
+                order, start = torch.randperm(blocks, generator=generator), 0
             # In the order of the file, which a disk prefers; they are shuffled afterwards.
-            taken = np.sort(order[start : start + self.window])
+            taken = order[start : start + self.window].sort().values
             start += self.window
-            rows = (taken[:, None] * self.block + np.arange(self.block)).reshape(-1)
+            rows = (taken[:, None] * self.block + torch.arange(self.block)).flatten()
             rows = rows[rows < count]
-            place = torch.randperm(len(rows), generator=generator).numpy()
-            kept = place < left
-            left -= int(kept.sum())
-            yield rows[kept], place[kept]
+            fed = torch.randperm(len(rows), generator=generator)[:left]
+            left -= len(fed)
+            yield rows, fed
 
-    def _read(self, window: tuple[Indices, Indices]) -> Window:
-        """Read a window's rows, block by block, each row into its place."""
-        rows, place = window
-        order = np.empty(len(rows), np.int64)
-        order[place] = rows
-        values = {
-            name: torch.from_numpy(self._of(v, rows, place)) for name, v in self.views.items()
-        }
-        return Window(torch.from_numpy(order), values)
+    def _read(self, rows: Tensor, order: Tensor, free: deque[dict[str, Floats]]) -> Window:
+        """Read a window's rows, block by block, into arrays that are free or new."""
+        count = self.block * self.window
+        held = free.popleft() if free else {
+            name: np.empty((min(count, len(self)), view.dim), np.float32)
+            for name, view in self.views.items()
+        }  # fmt: skip
+        for name, view in self.views.items():
+            for start in range(0, len(rows), self.block):
+                part = rows[start : start + self.block].numpy()
+                self._fill(held[name][start : start + len(part)], view, part)
+        values = {name: torch.from_numpy(x) for name, x in held.items()}
+        return Window(rows, order, values)
 
-    def _of(self, view: View, rows: Indices, place: Indices) -> Floats:
-        out: Floats = np.empty((len(rows), view.dim), np.float32)
-        for start in range(0, len(rows), self.block):
-            part = slice(start, start + self.block)
-            x = view.values[rows[part]]
-            lacking = ~view.mask[rows[part]]
-            if lacking.any():
-                x[lacking] = 0
-            out[place[part]] = x
-        return out
+    @staticmethod
+    def _fill(out: Floats, view: View, rows: Indices) -> None:
+        if isinstance(view.values, Stored):
+            view.values.fill(out, rows)
+        else:
+            out[:] = view.values[rows]
+        lacking = ~view.mask[rows]
+        if lacking.any():
+            out[lacking] = 0
 
-    def _batch(self, window: Window, group: Group | None) -> Batch:
-        share = None if group is None else group.share(len(window))
-        own = window if share is None else window.part(share.start, share.stop)
-        values = {name: x.to(self.device) for name, x in own.values.items()}
-        return replace(self.with_classes(own.rows, values), share=share)
+    def _batch(self, rows: Tensor, values: dict[str, Tensor], group: Group | None) -> Batch:
+        share = None if group is None else group.share(len(rows))
+        own = slice(None) if share is None else share.rows
+        here = {name: x[own].to(self.device) for name, x in values.items()}
+        return replace(self.with_classes(rows[own], here), share=share)
+
+
+def _joined(one: Part, other: Part) -> Part:
+    """The rows of one, then those of the other."""
+    values = {name: torch.cat([x, other[1][name]]) for name, x in one[1].items()}
+    return torch.cat([one[0], other[0]]), values
 
 
 def feed(training: Training, device: str) -> Feed:

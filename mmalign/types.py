@@ -276,19 +276,21 @@ class Scaling:
             )
         if isinstance(view.values, Stored):
             return View(view.values.scaled(self), view.level, view.mask)
-        values = self.applied(view.values)
+        values = np.array(view.values)
+        self.put_on(values)
         values[~view.mask] = 0
         return View(values, view.level, view.mask)
 
-    def applied(self, values: Floats) -> Floats:
-        """The scaled numbers, (rows, dim)."""
-        # In place: a large data set has no room for one array a step.
-        scaled: Floats = values - self.offset
-        scaled *= self.factor
+    def put_on(self, values: Floats) -> None:
+        """Scale these numbers in place, (rows, dim).
+
+        A large data set has no room for one array a step.
+        """
+        values -= self.offset
+        values *= self.factor
         if self.unit:
-            length = np.linalg.norm(scaled, axis=1, keepdims=True)
-            scaled /= np.maximum(length, np.finfo(np.float32).tiny)
-        return scaled
+            length = np.linalg.norm(values, axis=1, keepdims=True)
+            values /= np.maximum(length, np.finfo(np.float32).tiny)
 
     def tobytes(self) -> bytes:
         """Its numbers, by which two scalings are told apart."""

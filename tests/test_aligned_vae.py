@@ -13,6 +13,7 @@ from mmalign import (
     MmalignError,
     Parts,
     Protocol,
+    Question,
     Ramp,
     Session,
     View,
@@ -24,6 +25,7 @@ from mmalign import (
 )
 from mmalign.contracts import Weighted
 from mmalign_aligned_vae.fitted import encode
+from mmalign_aligned_vae.fitting import thinned
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
 from mmalign_aligned_vae.posteriors import posteriors
@@ -267,3 +269,16 @@ def test_it_says_what_it_cannot_do():
     assert len(method().check(Parts(alone, parts().losses, None))) == 2
     with pytest.raises(MmalignError, match="head"):
         method().fit(training(), replace(parts(), head=None), Session(0))
+
+
+def test_choices_among_very_many_rows_ask_as_large_a_share_of_every_class():
+    labels = np.repeat(np.arange(4), [100, 200, 50, 400])[np.random.default_rng(0).permutation(750)]
+    values = np.arange(750, dtype=np.float32)[:, None]
+    classes = np.arange(4)
+    question = Question(labels, {"image": View(values, "sample")}, classes, classes[:0], classes)
+    assert thinned(question, most=3000) is question
+    fewer = thinned(question, most=300)
+    assert np.bincount(fewer.labels) == pytest.approx([10, 20, 5, 40], abs=1)
+    rows = fewer.views["image"].values[:, 0].astype(np.int64)
+    assert (np.diff(rows) > 0).all()
+    assert (labels[rows] == fewer.labels).all()

@@ -1,6 +1,7 @@
 """Rows that stay on disk: what is read is what an array would hold, and what is wrong is said."""
 
 import copy
+import json
 import os
 import pickle
 from pathlib import Path
@@ -32,14 +33,31 @@ def written(folder: Path, values: np.ndarray, suffix: str) -> Path:
         save_file({"other": np.zeros(3), "features": np.ascontiguousarray(values)}, path)
     else:
         lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-        pq.write_table(pa.table({"features": lists}), path, row_group_size=40)
+        columns = pa.table({"features": lists})
+        if suffix == ".parquet":
+            pq.write_table(columns, path, row_group_size=40)
+        else:
+            saved(path, columns)
     return path
+
+
+def saved(folder: Path, columns: pa.Table, shards: int = 2) -> None:
+    """A folder as ``datasets.Dataset.save_to_disk`` writes it, with batches of 40 rows."""
+    folder.mkdir()
+    names = [f"data-{place:05d}-of-{shards:05d}.arrow" for place in range(shards)]
+    size = -(-len(columns) // shards)
+    for place, name in enumerate(names):
+        part = columns.slice(place * size, size)
+        with pa.ipc.new_stream(str(folder / name), columns.schema) as stream:
+            stream.write_table(part, max_chunksize=40)
+    state = {"_data_files": [{"filename": name} for name in names]}
+    (folder / "state.json").write_text(json.dumps(state))
 
 
 KINDS = [
     (".npy", "float32"), (".npy", "float16"), (".npy", "float64"), (".npy", ">f4"), (".npy", "i2"),
     (".safetensors", "float32"), (".safetensors", "float16"), (".safetensors", "int64"),
-    (".parquet", "float32"), (".parquet", "float64"),
+    (".parquet", "float32"), (".parquet", "float64"), ("", "float32"), ("", "float64"),
 ]  # fmt: skip
 DRAW = np.random.default_rng(1)
 PLACES = [
@@ -259,3 +277,40 @@ def test_memory_at_hand(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     meminfo.unlink()
     assert memory_module.at_hand() is None
+
+
+def test_saved_data_set_of_hugging_face(tmp_path):
+    """By the real library, where it is installed; the others write what it writes."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    made = datasets.Dataset.from_dict({"label": [0] * ROWS, "features": numbers().tolist()})
+    made.save_to_disk(tmp_path / "image", num_shards=3)
+    np.testing.assert_array_equal(opened(tmp_path / "image")[:], numbers())
+
+
+def test_saved_data_set_that_is_none(tmp_path):
+    columns = pa.table({"label": list(range(ROWS))})
+    saved(tmp_path / "labels", columns)
+    with pytest.raises(MmalignError, match="0 columns of lists"):
+        opened(tmp_path / "labels")
+    path = written(tmp_path, numbers(), "")
+    (path / "state.json").write_text('{"_data_files": [{"filename": "../labels/x.arrow"}]}')
+    with pytest.raises(MmalignError, match="lists no files of this folder"):
+        opened(path)
+    (path / "state.json").write_text("[")
+    with pytest.raises(MmalignError, match="not readable as a saved data set"):
+        opened(path)
+    (path / "state.json").unlink()
+    with pytest.raises(MmalignError, match="No such file"):
+        opened(path)
+
+
+def test_saved_data_set_that_changes(tmp_path):
+    path = written(tmp_path, numbers(), "")
+    stored = opened(path)
+    stored[:10]
+    (file, *_) = sorted(path.glob("*00001-of*"))
+    with file.open("r+b") as opened_file:
+        opened_file.truncate(100)
+    with pytest.raises(MmalignError, match="has changed while it was read"):
+        stored[290:]

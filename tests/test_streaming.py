@@ -34,6 +34,11 @@ def on_disk(folder, data, **views):
     return replace(data, views=views)
 
 
+def fed(made, batch, draw, order):
+    """The rows of each window in the order in which they are fed."""
+    return [rows[place] for rows, place in made.orders(batch, draw, order)]
+
+
 def small(data, block=3, window=4):
     """A feed of blocks of three rows, four to a window."""
     size = 4 * sum(view.dim for view in data.views.values() if view.level == "sample")
@@ -46,7 +51,7 @@ def small(data, block=3, window=4):
 def test_an_epoch_takes_every_row_once(tmp_path, batch):
     data = on_disk(tmp_path, training())
     made, count = small(data), len(data.labels)
-    order = torch.cat(list(made.orders(batch, "shuffle", generator(0))))
+    order = torch.cat(fed(made, batch, "shuffle", generator(0)))
     assert sorted(order.tolist()) == list(range(count))
     given = list(made.batches(batch, "shuffle", generator(0)))
     sizes = [len(rows) for rows in torch.arange(count).split(batch)]
@@ -77,15 +82,15 @@ def test_processes_share_the_batches_out(tmp_path, batch):
 def test_the_seed_gives_the_order_and_the_next_epoch_another(tmp_path):
     made = small(on_disk(tmp_path, training()))
     one, other = generator(3), generator(3)
-    first = torch.cat(list(made.orders(4, "shuffle", one)))
-    assert torch.equal(first, torch.cat(list(made.orders(4, "shuffle", other))))
-    assert not torch.equal(first, torch.cat(list(made.orders(4, "shuffle", one))))
+    first = torch.cat(fed(made, 4, "shuffle", one))
+    assert torch.equal(first, torch.cat(fed(made, 4, "shuffle", other)))
+    assert not torch.equal(first, torch.cat(fed(made, 4, "shuffle", one)))
     assert not torch.equal(first, torch.arange(len(made)))
 
 
 def test_a_window_mixes_blocks_from_all_over(tmp_path):
     made = small(on_disk(tmp_path, training()))
-    for window in made.orders(4, "shuffle", generator(0)):
+    for window in fed(made, 4, "shuffle", generator(0)):
         assert len(window.div(3, rounding_mode="floor").unique()) <= 4
         assert (window.diff() != 1).any()
 
@@ -95,7 +100,7 @@ def test_random_windows_are_drawn_anew(tmp_path):
     count = len(made)
     given = list(made.batches(7, "random", generator(0)))
     assert [each.rows for each in given] == [7] * -(-count // 7)
-    order = torch.cat(list(made.orders(7, "random", generator(0))))
+    order = torch.cat(fed(made, 7, "random", generator(0)))
     assert len(order) == 7 * len(given)
     assert len(order.unique()) < count
     assert [each.rows for each in made.batches(1000, "random", generator(0))] == [count]
@@ -107,7 +112,7 @@ def test_masks_and_rows_that_are_not_there(tmp_path):
     values = np.where(mask[:, None], data.views["image"].values, np.nan).astype(np.float32)
     data = on_disk(tmp_path, data, image=View(values, "sample", mask))
     made = small(data)
-    (order,) = torch.cat(list(made.orders(5, "shuffle", generator(0)))).split(1000)
+    (order,) = torch.cat(fed(made, 5, "shuffle", generator(0))).split(1000)
     for rows, each in zip(order.split(5), made.batches(5, "shuffle", generator(0)), strict=True):
         assert torch.equal(each.masks["image"], torch.from_numpy(mask)[rows])
         there = each.masks["image"]
@@ -130,12 +135,9 @@ def test_training_is_that_of_an_array_in_the_same_order(tmp_path, monkeypatch):
     assert isinstance(feed(data, "cpu"), Resident)
 
     def orders(self, batch, draw, order):
-        rows = torch.randperm(len(self), generator=order)
-        place = torch.empty_like(rows)
-        place[rows] = torch.arange(len(rows))
-        yield np.arange(len(rows)), place.numpy()
+        yield torch.arange(len(self)), torch.randperm(len(self), generator=order)
 
-    monkeypatch.setattr(Streamed, "_orders", orders)
+    monkeypatch.setattr(Streamed, "orders", orders)
     assert_same(fit(stored), fit(data))
 
 

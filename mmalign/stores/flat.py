@@ -7,6 +7,7 @@ read by position is in the page cache, which is nobody's.
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from mmalign.stored import Floats, Indices, Store
 
 SPAN = 2**22  # bytes read at once, but for the gaps
 GAP = 4  # rows that are read and left out, where a further call would cost more
+
+
+def convert(held: np.ndarray, out: Floats) -> None:
+    """Write numbers of any type as float32; what overflows is infinite, and refused later."""
+    torch = sys.modules.get("torch")  # its half precision is exact too, and seven times as fast
+    if torch is not None and held.dtype == np.float16 and held.dtype.isnative:
+        torch.from_numpy(out).copy_(torch.from_numpy(held))
+        return
+    with np.errstate(over="ignore"):
+        out[:] = held
 
 
 class Flat(Store):
@@ -31,6 +42,7 @@ class Flat(Store):
     ) -> None:
         self.path, self.offset, self.shape, self.number = path, offset, shape, dtype
         self.kind = str(dtype)
+        self.as_is = dtype == np.float32 and dtype.isnative
         self.bytes = dtype.itemsize * shape[1]  # of a row
         self.file = self._opened()
         held = os.fstat(self.file)
@@ -38,21 +50,25 @@ class Flat(Store):
         if held.st_size < offset + shape[0] * self.bytes:
             raise MmalignError(f"{path}: is cut off: it is smaller than its own header says")
 
-    def read(self, rows: Indices) -> Floats:
+    def read(self, rows: Indices, out: Floats | None = None) -> Floats:
         """These rows; neighbours are read together."""
         order = None if len(rows) < 2 or (np.diff(rows) >= 0).all() else np.argsort(rows)
         wanted = rows if order is None else rows[order]
-        out: Floats = np.empty((len(rows), self.shape[1]), np.float32)
+        out = np.empty((len(rows), self.shape[1]), np.float32) if out is None else out
         for start, stop in self._runs(wanted):
             first, last = int(wanted[start]), int(wanted[stop - 1])
-            part = out[start:stop]
-            plain = self.number == np.float32 and self.number.isnative and order is None
-            if plain and (np.diff(wanted[start:stop]) == 1).all():
-                self._fill(first, part.view(np.uint8).reshape(-1))
+            neighbours = bool((np.diff(wanted[start:stop]) == 1).all())
+            if neighbours and order is None and self.as_is:
+                self._fill(first, out[start:stop].view(np.uint8).reshape(-1))
                 continue
-            held = self._span(first, last + 1)[wanted[start:stop] - first]
-            with np.errstate(over="ignore"):  # what overflows is infinite, and refused later
-                out[slice(start, stop) if order is None else order[start:stop]] = held
+            held = self._span(first, last + 1)
+            if not neighbours:
+                held = held[wanted[start:stop] - first]
+            if order is None:
+                convert(held, out[start:stop])
+            else:
+                with np.errstate(over="ignore"):
+                    out[order[start:stop]] = held
         return out
 
     def stamp(self) -> str:

@@ -1,4 +1,4 @@
-"""Opens a file of rows by its suffix: .npy, .safetensors or .parquet."""
+"""Opens a file of rows by its suffix, .npy, .safetensors or .parquet, or a saved data set."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def opened(path: Path, lacking: bool = False) -> Stored:
     """The rows of a file, unread; nothing is unpickled.
 
     A .safetensors file has a tensor "features", or one alone; a .parquet file one column of
-    lists or columns of numbers. With ``lacking``, a row that is NaN throughout is one that is
-    not there. Raises MmalignError for what is no such file, or holds no (rows, dim) numbers.
+    lists or columns of numbers. A folder is a Hugging Face data set that ``save_to_disk``
+    wrote, with a column of lists called "features", or one alone. With ``lacking``, a row that
+    is NaN throughout is one that is not there. Raises MmalignError for what is no such file,
+    or holds no (rows, dim) numbers.
     """
     stores: dict[str, Callable[[Path], Store]] = {
         ".safetensors": _safetensors,
         ".parquet": _parquet,
     }
-    store = stores.get(path.suffix.lower(), _npy)(path)
-    return Stored(store, lacking=lacking)
+    reader = _saved if path.is_dir() else stores.get(path.suffix.lower(), _npy)
+    return Stored(reader(path), lacking=lacking)
 
 
 def _npy(path: Path) -> Store:
@@ -72,7 +74,7 @@ def _safetensors(path: Path) -> Store:
         )
     about = header[key]
     if about["dtype"] not in KINDS:
-        raise MmalignError(f"{path}: '{key}' holds {about['dtype']}; numpy has no such numbers")
+        raise MmalignError(f"{path}: real numbers were expected, not {about['dtype']}")
     shape, kind = _checked(path, tuple(about["shape"]), np.dtype(KINDS[about["dtype"]]))
     return Flat(path, 8 + size + about["data_offsets"][0], shape, kind)
 
@@ -84,6 +86,15 @@ def _parquet(path: Path) -> Store:
     from mmalign.stores.parquet import Groups
 
     return Groups(path)
+
+
+def _saved(path: Path) -> Store:
+    from mmalign.extras import need
+
+    need("sweep", "pyarrow")
+    from mmalign.stores.arrow import Batches
+
+    return Batches(path)
 
 
 def _checked(

@@ -85,9 +85,9 @@ class Groups(Store):
                 f" write it with row_group_size={most:,} or less, or as .npy"
             )
 
-    def read(self, rows: Indices) -> Floats:
+    def read(self, rows: Indices, out: Floats | None = None) -> Floats:
         """These rows, out of as many groups as they lie in."""
-        out: Floats = np.empty((len(rows), self.shape[1]), np.float32)
+        out = np.empty((len(rows), self.shape[1]), np.float32) if out is None else out
         groups = np.searchsorted(self.edges, rows, side="right") - 1
         with self.lock:
             for group in np.unique(groups):
@@ -132,13 +132,14 @@ def _called(columns: Sequence[str], called: Sequence[str]) -> tuple[str | None, 
 
 
 def _values(path: Path, table: pa.Table, others: Sequence[str]) -> np.ndarray:
-    lists = [name for name in others if _is_list(table.schema.field(name).type)]
+    lists = [name for name in others if is_list(table.schema.field(name).type)]
     if len(lists) == 1 and len(others) == 1:
-        return _rows(path, table.column(lists[0]))
+        return rows_of_lists(path, table.column(lists[0]))
     return _columns(path, table, others)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
@@ -176,7 +177,7 @@ def _columns(path: Path, table: pa.Table, names: Sequence[str]) -> np.ndarray:
     return values
 
 
-def _rows(path: Path, column: Any) -> np.ndarray:
+def rows_of_lists(path: Path, column: Any) -> np.ndarray:
     """Lists of equal length; an empty cell is a row of NaN."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all

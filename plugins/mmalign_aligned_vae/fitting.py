@@ -17,6 +17,7 @@ from mmalign import (
     Head,
     MmalignError,
     Parts,
+    Question,
     Scorer,
     Session,
     Signature,
@@ -37,6 +38,8 @@ from mmalign_aligned_vae.statistics import LatentStatistics, restored
 
 if TYPE_CHECKING:
     from mmalign_aligned_vae.method import AlignedVAE
+
+MOST = 2**26  # scores that a choice on the validation protocol looks at: 256 MiB
 
 
 def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) -> FittedVAE:
@@ -88,7 +91,7 @@ def _tune(
 ) -> tuple[Head, Facts, float | None, float]:
     """The head's choices, the stacking bias and the temperature, by the validation protocol."""
     problem = scale(validation(training, session.seed), parts.modalities)
-    question = problem.question
+    question = thinned(problem.question)
     aligner = represent(method, problem.training, parts, session, "validation")
     latents = Drawer(session, method.noise, method.scale, aligner, problem.training)
     z = encode(aligner, question.views, session.device, method.fusion)
@@ -110,6 +113,8 @@ def _tune(
     choice: Facts = {}
     if head.needs_validation:
         head, choice = head.tuned(latents, score, session)
+    if len(question.labels) < len(problem.question.labels):
+        choice = {**choice, "validation_rows": len(question.labels)}
     if method.stacking or not chosen.size:
         fitted = head.fit(latents, session)
         chosen = fitted.scores(z, question.search.tolist()).cpu().numpy()
@@ -119,6 +124,20 @@ def _tune(
     bias, stacked = stacking_bias(chosen, question)
     choice = {**choice, "stacking_bias": bias, "validation_H_stacked": stacked}
     return head, choice, bias, temperature
+
+
+def thinned(question: Question, most: int = MOST) -> Question:
+    """The question with so few rows that at most so many scores answer it.
+
+    As large a share of every class stays. A choice among epochs asks all rows again and again,
+    and a million rows over a thousand classes are 4 GB of scores.
+    """
+    step = -(-len(question.labels) * len(question.search) // most)
+    if step <= 1:
+        return question
+    kept = np.sort(np.argsort(question.labels, kind="stable")[::step])
+    views = {name: view.take(kept) for name, view in question.views.items()}
+    return replace(question, labels=question.labels[kept], views=views)
 
 
 def restore(

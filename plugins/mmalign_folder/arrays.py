@@ -20,6 +20,7 @@ SUFFIXES = (".npy", ".safetensors", ".parquet")
 BLOCK = 2**20  # numbers looked at together
 LARGE = 2**31  # bytes of a file from which on its rows stay in it
 ZIP = b"PK"  # how an archive begins
+STATE = "state.json"  # in a folder that is a saved data set
 Memory: TypeAlias = Literal["auto", "always", "never"]
 
 
@@ -55,13 +56,13 @@ def read_array(path: Path, memory: Memory = "auto") -> Array:
     Every row is looked at once either way. Raises MmalignError, naming the file and the row,
     for what are no finite numbers.
     """
-    stays = memory == "never" or (memory == "auto" and path.stat().st_size > LARGE)
+    stays = memory == "never" or (memory == "auto" and size_of(path) > LARGE)
     readers: Mapping[str, Callable[[Path, bool], Held]] = {
         ".npy": _npy,
         ".safetensors": _safetensors,
         ".parquet": _parquet,
     }
-    held = readers[path.suffix](path, stays)
+    held = _saved(path, stays) if path.is_dir() else readers[path.suffix](path, stays)
     values, names = held.values, held.names
     if values.ndim != 2 or 0 in values.shape:
         raise MmalignError(
@@ -85,9 +86,23 @@ def read_array(path: Path, memory: Memory = "auto") -> Array:
     return Array(path.name, floats, mask, names, kind, sha.result(), backbone)
 
 
+def is_saved(path: Path) -> bool:
+    """Whether it is a folder that ``save_to_disk`` of Hugging Face's datasets wrote."""
+    return (path / STATE).is_file()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of a folder's files."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
+
+
 def digest(path: Path) -> str:
-    """SHA-256 of a file. Raises MmalignError where it cannot be read."""
+    """SHA-256 of a file, or of those of a folder's files. Raises MmalignError."""
     try:
+        if path.is_dir():
+            files = [digest(file) for file in sorted(path.iterdir()) if file.is_file()]
+            return hashlib.sha256("".join(files).encode()).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -189,3 +204,9 @@ def _parquet(path: Path, stays: bool) -> Held:
     if stays:
         return Held(opened(path, lacking=True), read_parquet_names(path))
     return Held(*read_parquet(path))
+
+
+def _saved(path: Path, stays: bool) -> Held:
+    """The column "features" of a saved data set, or its only one of lists."""
+    rows = opened(path, lacking=True)
+    return Held(rows if stays else rows.store.read(np.arange(len(rows))))

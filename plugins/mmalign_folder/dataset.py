@@ -16,7 +16,8 @@ class Folder:
     """A folder of your own: features, one row a sample, and classes as CSV files.
 
     Each file of features (.npy, .safetensors or .parquet) is an array of its name:
-    ``image.npy`` is "image". ``samples.csv`` says which class each row has, ``classes.csv``
+    ``image.npy`` is "image"; so is a folder ``image`` that ``save_to_disk`` of Hugging Face's
+    datasets wrote. ``samples.csv`` says which class each row has, ``classes.csv``
     what describes a class: columns of numbers are the array "attributes", columns of text
     are texts. A row of features that is NaN throughout says that the sample has none. A class
     without samples is an unseen one. ``mmalign data new`` writes an example; docs/own-data.md.

@@ -23,7 +23,7 @@ from mmalign import (
     file_inside,
     read_classes,
 )
-from mmalign_folder.arrays import SUFFIXES, Array, digest, read_array
+from mmalign_folder.arrays import SUFFIXES, Array, digest, is_saved, read_array
 from mmalign_folder.matching import views_of
 from mmalign_folder.samples import Samples, read_samples
 from mmalign_folder.splitting import Known, split
@@ -106,12 +106,15 @@ def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
     names = settings.features or [
         name
         for name in look.files
-        if Path(name).suffix in SUFFIXES and name[0] != "." and name != settings.samples
+        if name[0] != "."
+        and name != settings.samples
+        and (Path(name).suffix in SUFFIXES or is_saved(look.root / name))
     ]
     stems = Counter(Path(name).stem for name in names)
     found = []
     for name in names:
-        if Path(name).suffix not in SUFFIXES:
+        saved = Path(name).name == name and is_saved(look.root / name)
+        if Path(name).suffix not in SUFFIXES and not saved:
             look.problems.add(name, f"features are in files that end in {', '.join(SUFFIXES)}")
             continue
         if stems[Path(name).stem] > 1:
@@ -120,7 +123,7 @@ def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
                 " them, or name in dataset.features those to read",
             )  # fmt: skip
         try:
-            path = file_inside(look.root, name)
+            path = (look.root / name) if saved else file_inside(look.root, name)
             if path is None:
                 hint = "a folder, or a link to nothing" if name in look.files else "not there"
                 look.problems.add(name, f"is no file of features: it is {hint}")
