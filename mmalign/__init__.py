@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mmalign.align import Pass as Pass
     from mmalign.align import Scale as Scale
     from mmalign.align import sample as sample
+    from mmalign.arrays import Floats as Floats
+    from mmalign.arrays import Indices as Indices
+    from mmalign.arrays import Mask as Mask
     from mmalign.bundle import load as load
     from mmalign.bundle import save_model as save_model
     from mmalign.calibration import fit_temperature as fit_temperature
@@ -106,11 +109,8 @@ if TYPE_CHECKING:
     from mmalign.train import precision_of as precision_of
     from mmalign.train import train_aligner as train_aligner
     from mmalign.types import Facts as Facts
-    from mmalign.types import Floats as Floats
     from mmalign.types import Gaussian as Gaussian
-    from mmalign.types import Indices as Indices
     from mmalign.types import Level as Level
-    from mmalign.types import Mask as Mask
     from mmalign.types import Problem as Problem
     from mmalign.types import Question as Question
     from mmalign.types import Scaling as Scaling
@@ -126,6 +126,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
+    "arrays": ("Floats", "Indices", "Mask"),
     "bundle": ("load", "save_model"),
     "calibration": ("fit_temperature",),
     "classfile": (
@@ -173,7 +174,7 @@ _HOMES = {
     "together": ("train_together", "why_apart"),
     "train": ("precision_of", "train_aligner"),
     "types": (
-        *("Facts", "Floats", "Gaussian", "Indices", "Level", "Mask", "Problem", "Question"),
+        *("Facts", "Gaussian", "Level", "Problem", "Question"),
         *("Scaling", "Session", "Shots", "Signature", "Source", "Splits", "Texts", "Training"),
         "View",
     ),

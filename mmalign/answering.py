@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmalign.answers import Answers, read_parts
+from mmalign.arrays import Floats, Indices
 from mmalign.contracts import Fitted, LatentSpace, TrainsTogether, Variant
 from mmalign.protocol import pose
 from mmalign.report import Measures, judge
 from mmalign.searching import retrieval_of
 from mmalign.tables import Recipe
-from mmalign.types import Facts, Floats, Indices, Problem, Question, Session, Source, View
+from mmalign.types import Facts, Problem, Question, Session, Source, View
 
 ORACLE = (
     "ORACLE: the epoch and the hyper-parameters were chosen on the test rows"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
-from mmalign.types import Floats, Indices
 
 PART = 2**24  # scores held at a time: 64 MiB of float32
 

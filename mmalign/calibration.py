@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
-from mmalign.types import Floats, Indices
+from mmalign.arrays import Floats, Indices
 
 MOST = 2**23  # scores that a fit looks at: 64 MiB of float64
 RANGE = 12.0  # how far, in logarithms, the temperature is sought around the scores' own spread

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
-from mmalign.types import Facts, Floats, Level, Session, Signature, Source, Training, View
+from mmalign.types import Facts, Level, Session, Signature, Source, Training, View
 
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
+
+    from mmalign.arrays import Floats
 
 Kind: TypeAlias = Literal["dataset", "modality", "loss", "head", "method", "backbone"]
 ErrorName: TypeAlias = Literal["l1", "l2", "bernoulli", "cosine"]

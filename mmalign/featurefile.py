@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
 from mmalign.pictures import SUFFIXES
-from mmalign.types import Floats, Indices
 
 Key: TypeAlias = tuple[str, ...]  # a name's folders, and its last part
 

@@ -14,8 +14,8 @@ from mmalign.extract.streaming import BATCH, is_pictures, stream
 from mmalign.rows import Part, alongside, read_parts
 
 if TYPE_CHECKING:
+    from mmalign.arrays import Floats
     from mmalign.model import Model
-    from mmalign.types import Floats
 
 ROWS = 4096  # held at a time
 SCORES = 2**24  # the same, where there are many classes: 64 MiB

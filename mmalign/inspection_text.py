@@ -10,10 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mmalign.arrays import Indices
 from mmalign.datafiles import Inspection
 from mmalign.errors import MmalignError
 from mmalign.inspecting import Chosen
-from mmalign.types import Indices, Source
+from mmalign.types import Source
 
 SHOWN = 12  # classes that are listed, unless all are asked for
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mmalign.arrays import Floats
 from mmalign.contracts import Fitted, LatentSpace, Modality
 from mmalign.errors import MmalignError
-from mmalign.types import Floats, Scaling, Signature, View
+from mmalign.types import Scaling, Signature, View
 
 
 @dataclass(frozen=True)

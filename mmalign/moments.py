@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mmalign.stored import Floats
+from mmalign.arrays import Floats
 
 
 class Moments:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmalign.arrays import Floats
 from mmalign.contracts import Exportable
 from mmalign.errors import MmalignError
 from mmalign.extras import need
 from mmalign.model import Model
-from mmalign.types import Floats, Scaling
+from mmalign.types import Scaling
 
 OUTPUTS = ("scores", "latents")
 TOLERANCE = 1e-5  # of the largest score of a row, or of 1 where all are smaller

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-
 from mmalign.errors import MmalignError
-from mmalign.types import Floats
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from mmalign.arrays import Floats
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
@@ -89,6 +88,7 @@ def _check_size(size: tuple[int, int], limit: int | None) -> None:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Any mode as RGB, 8 bits a channel."""
+    import numpy as np
     from PIL import Image
 
     image.load()
@@ -119,6 +119,7 @@ class Preparation:
 
     def __call__(self, picture: Image.Image) -> Floats:
         """The picture as (3, height, width) float32."""
+        import numpy as np
         from PIL import Image
 
         height, width = self.size

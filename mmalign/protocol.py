@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from mmalign.arrays import Indices
 from mmalign.component import component
 from mmalign.contracts import Modality
 from mmalign.errors import MmalignError
 from mmalign.scaling import scale
-from mmalign.types import Indices, Problem, Question, Source, Splits, Training, View
+from mmalign.types import Problem, Question, Source, Splits, Training, View
 from mmalign.withheld import Mix, give_shots, mixed
 
 HOLDOUT = 0.2  # of each class's training rows, as the validation protocol's seen questions

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmalign.answers import Answers, read
-from mmalign.types import Facts, Floats, Indices, Question
+from mmalign.arrays import Floats, Indices
+from mmalign.types import Facts, Question
 
 METRICS = ("S", "U", "H", "T1", "AUSUC", "U5", "U_rows", "U5_rows")
 TOP = 5  # answers of which one must be right, in U5 and U5_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmalign.types import Floats, Indices
+from mmalign.arrays import Floats, Indices
 
 PART = 2**24  # similarities held at a time: 64 MiB
 RANKS = (1, 5, 10)

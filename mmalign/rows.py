@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmalign.arrays import Floats
 from mmalign.errors import MmalignError
 from mmalign.stored import Store
 from mmalign.stores import opened
-from mmalign.types import Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmalign.arrays import Mask
 from mmalign.contracts import Modality, ScalerName
 from mmalign.errors import MmalignError
 from mmalign.moments import Moments
 from mmalign.stored import Stored
-from mmalign.types import Mask, Problem, Scaling, View
+from mmalign.types import Problem, Scaling, View
 
 PART = 2**18  # numbers looked at together: they stay in the processor's cache
 

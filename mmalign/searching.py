@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmalign.arrays import Floats, Indices
 from mmalign.contracts import LatentSpace
 from mmalign.retrieval import measure_retrieval
-from mmalign.types import Floats, Indices, Problem, View
+from mmalign.types import Problem, View
 
 
 def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, float]]:

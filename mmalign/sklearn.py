@@ -17,12 +17,13 @@ from sklearn.utils import check_random_state  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
+from mmalign.arrays import Floats, Indices  # noqa: E402
 from mmalign.calibration import probabilities  # noqa: E402
 from mmalign.model import Model  # noqa: E402
 from mmalign.plugins import discover  # noqa: E402
 from mmalign.recipe import assemble_parts  # noqa: E402
 from mmalign.scaling import scale  # noqa: E402
-from mmalign.types import Floats, Indices, Problem, Question, Session, Training, View  # noqa: E402
+from mmalign.types import Problem, Question, Session, Training, View  # noqa: E402
 
 FEATURES, DESCRIPTIONS = "image", "attributes"  # what the modalities are called in ``model_``
 SEEDS = 2**31 - 1

@@ -7,16 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
 from mmalign.memory import refuse_too_large
 
-Floats: TypeAlias = NDArray[np.float32]
-Indices: TypeAlias = NDArray[np.int64]
 SAMPLES = 64  # rows that a fingerprint reads
 
 

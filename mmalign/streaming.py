@@ -15,10 +15,11 @@ from torch import Tensor
 
 from mmalign.ahead import ahead
 from mmalign.align import Batch
+from mmalign.arrays import Floats, Indices
 from mmalign.feeding import Draw, Feed, Resident
 from mmalign.group import Group
 from mmalign.stored import Stored
-from mmalign.types import Floats, Indices, Training, View
+from mmalign.types import Training, View
 
 BLOCK = 2**18  # bytes of neighbouring rows that are read together
 WINDOW = 2**26  # bytes of the blocks that are shuffled together; up to three are in memory

@@ -12,23 +12,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mmalign.errors import MmalignError
-from mmalign.stored import Floats as Floats
-from mmalign.stored import Indices as Indices
-from mmalign.stored import Stored
 
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
     from torch import Tensor
 
+    from mmalign.arrays import Floats, Indices, Mask
     from mmalign.group import Group
+    from mmalign.stored import Stored
 
 Level: TypeAlias = Literal["sample", "class"]
-Mask: TypeAlias = NDArray[np.bool_]
+
+
+def _all_there() -> Mask:
+    """A mask that is to be made in the length of the view; here, since numpy takes a while."""
+    import numpy as np
+
+    return np.ones(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,16 @@ class View:
 
     values: Floats | Stored
     level: Level
-    mask: Mask = field(default_factory=lambda: np.ones(0, dtype=np.bool_))
+    mask: Mask = field(default_factory=_all_there)
     notes: tuple[str, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
     backbone: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        import numpy as np
+
+        from mmalign.stored import Stored
+
         if self.values.ndim != 2:
             raise MmalignError(f"a view has two axes, rows and dim; this has {self.values.shape}")
         if self.mask.size == 0 and len(self.values) > 0:
@@ -83,6 +89,8 @@ class View:
 
         Raises MmalignError for stored rows that would fill more than half of what is at hand.
         """
+        import numpy as np
+
         values: Floats = np.asarray(self.values)
         return values
 
@@ -91,6 +99,8 @@ class View:
 
     def take(self, rows: Indices) -> View:
         """The same view of these rows only; of stored ones none is read."""
+        from mmalign.stored import Stored
+
         values = self.values.take(rows) if isinstance(self.values, Stored) else self.values[rows]
         return replace(self, values=values, mask=self.mask[rows])
 
@@ -274,6 +284,10 @@ class Scaling:
             raise MmalignError(
                 f"{view.dim} numbers a row, but the model was trained on {len(self.offset)}"
             )
+        import numpy as np
+
+        from mmalign.stored import Stored
+
         if isinstance(view.values, Stored):
             return View(view.values.scaled(self), view.level, view.mask)
         values = np.array(view.values)
@@ -286,6 +300,8 @@ class Scaling:
 
         A large data set has no room for one array a step.
         """
+        import numpy as np
+
         values -= self.offset
         values *= self.factor
         if self.unit:

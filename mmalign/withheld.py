@@ -9,10 +9,11 @@ from typing import Annotated, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from mmalign.arrays import Indices
 from mmalign.component import component
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.stored import joined
-from mmalign.types import Indices, Shots, Training, View
+from mmalign.types import Shots, Training, View
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 

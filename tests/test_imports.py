@@ -18,6 +18,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 LAYERS = (
     {"errors", "progress"},
     {"memory", "ahead", "group"},
+    {"arrays"},
     {"stored"},
     {"moments"},
     {"types", "component", "shipped", "board", "lock", "extras", "terminal", "download", "unpack"},
@@ -236,8 +237,8 @@ COMMANDS = {
     "ls component": "sys.argv = ['mmalign', 'ls', 'aligned-vae']; run()",
     "check": "sys.argv = ['mmalign', 'check', 'quickstart']; run()",
 }
-# What none of them needs, since each costs more than all that is left. numpy and pydantic are
-# not among them: the fields of any plugin's components name their types.
+# What none of them needs, since each costs more than all that is left. pydantic is
+# not among them: the command line needs it, too.
 HEAVY = ["torch", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "optuna", "gensim"]
 HEAVY += ["PIL", "onnx", "onnxruntime", "huggingface_hub", "transformers", "sentence_transformers"]
 HEAVY += ["jaxtyping", "geomloss", "ray", "lightning", "asyncio", "multiprocessing"]
@@ -245,7 +246,7 @@ NEEDLESS = {
     "import": [*HEAVY, "numpy", "pydantic", "rich", "typer", "pluggy", "mmalign.contracts"],
     "help": [*HEAVY, "numpy", "pydantic", "rich", "pluggy", "mmalign.contracts"],
     "plugins": [*HEAVY, "mmalign.tables", "mmalign.recipe", "mmalign.report", "mmalign.align"],
-    "ls": [*HEAVY, "mmalign.tables", "mmalign.recipe", "mmalign.report", "mmalign.align"],
+    "ls": [*HEAVY, "numpy", "mmalign.tables", "mmalign.recipe", "mmalign.report", "mmalign.align"],
     "check": [*HEAVY, "rich", "mmalign.align", "mmalign.run", "mmalign.sweep", "mmalign.tune"],
 }
 

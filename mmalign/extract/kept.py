@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mmalign.arrays import Floats
 from mmalign.errors import MmalignError
 from mmalign.extract.finding import Found
 from mmalign.featurefile import FeatureFile, read_features, write_features
-from mmalign.types import Floats
 
 EVERY = 1.0  # seconds of work that a killed process loses at most, besides its last batch
 

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from mmalign.arrays import Floats
 from mmalign.contracts import Extractor
 from mmalign.errors import MmalignError
 from mmalign.extract.finding import Found
 from mmalign.extract.kept import Parts, Rows
 from mmalign.pictures import read_picture
 from mmalign.progress import RunProgress
-from mmalign.types import Floats
 
 AHEAD = 2  # batches that are prepared while the network works on one
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
-from mmalign.stored import Floats, Indices, Store
+from mmalign.stored import Store
 from mmalign.stores.parquet import HELD, MOST, is_list, rows_of_lists
 
 STATE = "state.json"  # how a saved data set is recognised; it lists the files

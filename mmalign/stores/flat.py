@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
-from mmalign.stored import Floats, Indices, Store
+from mmalign.stored import Store
 
 SPAN = 2**22  # bytes read at once, but for the gaps
 GAP = 4  # rows that are read and left out, where a further call would cost more

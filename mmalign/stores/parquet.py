@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
-from mmalign.stored import Floats, Indices, Store
+from mmalign.stored import Store
 
 NAMES = ("sample", "name")  # what a column of names is called
 MOST = 2**28  # bytes that a row group may take as float32

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmalign.arrays import Floats
 from mmalign.errors import MmalignError
 from mmalign.systems.rows import Asked, asked_of, side_by_side
-from mmalign.types import Facts, Floats, Session, Signature, View
+from mmalign.types import Facts, Session, Signature, View
 
 if TYPE_CHECKING:
     from mmalign.systems.system import Scoring, System

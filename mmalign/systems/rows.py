@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mmalign.arrays import Floats, Mask
 from mmalign.errors import MmalignError
-from mmalign.types import Floats, Mask, Training, View
+from mmalign.types import Training, View
 
 
 @dataclass(frozen=True)

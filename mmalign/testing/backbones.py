@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmalign.arrays import Floats
 from mmalign.component import plain
 from mmalign.errors import MmalignError
 from mmalign.testing.trial import Trial, globals_kept
-from mmalign.types import Floats
 
 if TYPE_CHECKING:
     from PIL import Image

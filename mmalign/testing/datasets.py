@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mmalign.arrays import Indices
 from mmalign.component import build
 from mmalign.testing.trial import Trial, globals_kept
-from mmalign.types import Indices, Source, Texts
+from mmalign.types import Source, Texts
 
 SPLITS = ("train", "test_seen", "test_unseen")
 

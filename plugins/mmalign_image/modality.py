@@ -5,18 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-
-from mmalign import (
-    Features,
-    MmalignError,
-    ScalerName,
-    Source,
-    View,
-    Widths,
-    component,
-    read_features,
-)
+from mmalign import Features, MmalignError, ScalerName, Source, View, Widths, component
 
 NAMED = 3  # samples that a message names at most
 
@@ -42,6 +31,10 @@ class Image(Features):
         """The data set's array, or the file's rows by the samples' names."""
         if self.file is None:
             return Features.view(self, source)
+        import numpy as np
+
+        from mmalign import read_features
+
         path = self.file.expanduser()
         if not source.samples:
             raise MmalignError(

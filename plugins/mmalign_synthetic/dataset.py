@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from mmalign import Floats, Indices, MmalignError, Source, Splits, View, component
+from mmalign import MmalignError, Source, Splits, View, component
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmalign import Floats, Indices
 
 HELD_OUT = 0.2  # of a seen class's samples, as its test samples
 
@@ -47,6 +51,8 @@ class Synthetic:
 
     def load(self) -> Source:
         """Make the data. Raises MmalignError for sizes that leave no class to train on."""
+        import numpy as np
+
         if self.validation >= self.seen:
             raise MmalignError(
                 f"data set 'synthetic': {self.validation} validation classes of {self.seen}"
@@ -83,11 +89,15 @@ class Synthetic:
         )
 
     def _generator(self, name: str) -> np.random.Generator:
+        import numpy as np
+
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8]))
 
     def _view(self, name: str, hidden: np.ndarray, dim: int, place: int) -> View:
         """A random map of the factors: tanh, then a rectified mixture, then noise."""
+        import numpy as np
+
         generator = self._generator(name)
         inner = generator.normal(size=(self.factors, 4 * self.factors)) / self.factors**0.5
         outer = generator.normal(size=(4 * self.factors, dim)) / (4 * self.factors) ** 0.5
@@ -102,6 +112,8 @@ class Synthetic:
 
     def _splits(self, labels: Indices) -> Splits:
         """The last fifth of each seen class is asked; the last classes validate."""
+        import numpy as np
+
         held = max(1, round(HELD_OUT * self.samples))
         place = np.arange(len(labels)) % self.samples
         seen, asked = labels < self.seen, place >= self.samples - held

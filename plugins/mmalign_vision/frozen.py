@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mmalign import Floats, MmalignError
+from mmalign import MmalignError
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
+
+    from mmalign import Floats
 
 # A processor takes so many pictures at a time, whatever the batch: the maps of more do not
 # stay in its cache, and memory for them is taken and given back at each layer. Of 1 to 32
@@ -54,6 +54,8 @@ class Frozen:
 
     def prepare(self, picture: Image.Image) -> Floats:
         """The picture as (3, height, width) float32."""
+        import numpy as np
+
         return np.asarray(self.prepared(picture), dtype=np.float32)
 
     def __call__(self, batch: Floats) -> Floats:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
-from mmalign import Extractor, Floats, MmalignError, Preparation, component, did_you_mean
+from mmalign import Extractor, MmalignError, Preparation, component, did_you_mean
 from mmalign_vision.frozen import needed
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from mmalign import Floats
 
 EXTRA = "onnx"
 SIDE = 224  # of a square input whose size the file leaves open
@@ -122,6 +123,8 @@ class Onnx:
 
     def _output(self, made: Opened, there: Sequence[Any]) -> str:
         """The output to take, found by running the network once."""
+        import numpy as np
+
         if self.output is not None:
             there = [self._named(there, self.output, "output")]
         nothing = np.zeros((1, *made.prepare_size), np.float32)
@@ -173,6 +176,8 @@ class Opened:
 
     def prepare(self, picture: Image.Image) -> Floats:
         """The picture as the network takes it."""
+        import numpy as np
+
         values = self.preparation(picture)
         return values if self.layout == "first" else np.ascontiguousarray(values.transpose(1, 2, 0))
 
@@ -183,6 +188,8 @@ class Opened:
 
     def run(self, batch: Floats) -> Floats:
         """The output as it is, with a row for each picture."""
+        import numpy as np
+
         step = self.fixed or len(batch)
         rows = []
         for start in range(0, len(batch), step):
