@@ -77,7 +77,7 @@ def fit_scaling(view: View, kind: ScalerName, name: str) -> Scaling:
 def _streamed(values: Stored, mask: Mask, kind: ScalerName) -> tuple[np.ndarray, np.ndarray]:
     """Offset and width of stored rows, in one pass through the file."""
     found = Moments(values.shape[1])
-    rows = np.flatnonzero(mask)
+    rows = values.in_order(np.flatnonzero(mask))
     size = max(1, PART // values.shape[1])
     for start in range(0, len(rows), size):
         standard = kind == "standard"

@@ -131,6 +131,13 @@ class Stored:
         """The same rows, which go through this too when they are read."""
         return replace(self, scalings=(*self.scalings, scaling))
 
+    def in_order(self, rows: Indices) -> Indices:
+        """These rows in the order in which they lie in the file."""
+        if self.rows is None:
+            return np.sort(rows)
+        ordered: Indices = rows[np.argsort(self.rows[rows], kind="stable")]
+        return ordered
+
     def parts(self, size: int) -> Iterator[Floats]:
         """All rows in order, ``size`` at a time."""
         for start in range(0, len(self), size):

@@ -95,6 +95,24 @@ def test_a_window_mixes_blocks_from_all_over(tmp_path):
         assert (window.diff() != 1).any()
 
 
+def test_blocks_are_of_the_file_whatever_the_order_of_the_rows(tmp_path):
+    data = on_disk(tmp_path, training())
+    place = torch.randperm(len(data.labels), generator=generator(1)).numpy()
+    data = replace(
+        data,
+        labels=data.labels[place],
+        views={n: v.take(place) if v.level == "sample" else v for n, v in data.views.items()},
+    )
+    made = small(data)
+    for rows, _ in made.orders(4, "shuffle", generator(0)):
+        in_file = data.views["image"].values.rows[rows]
+        assert (np.diff(in_file) > 0).all()
+        assert len(np.unique(in_file // 3)) <= 4
+    given = torch.cat([each.values["image"] for each in made.batches(4, "shuffle", generator(0))])
+    order = torch.cat(fed(made, 4, "shuffle", generator(0)))
+    assert torch.equal(given, torch.from_numpy(data.views["image"].values[order.numpy()]))
+
+
 def test_random_windows_are_drawn_anew(tmp_path):
     made = small(on_disk(tmp_path, training()))
     count = len(made)
