@@ -9,7 +9,8 @@ of their own, whose largest resident memory (VmHWM) is taken:
     training    one real epoch of the aligned VAE, where there are at most --train rows
 
 The page cache is left as it is: a file that fits in it is read from there by all of them. What
-was just written may lie there in part; --cold drops the file's pages before each.
+was just written may lie there in part; --cold drops the file's pages before each. --sparse makes
+files of zeros that take no disk: good for memory, and for the time that no disk takes.
 
     python benchmarks/streaming.py --rows 10000 30000 100000 --folder FOLDER --json streaming.json
     python benchmarks/streaming.py --rows 5000000 --kind float16 --train 0 --folder FOLDER
@@ -23,7 +24,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,16 @@ PART = 4096  # rows written at a time
 STAGES = ("plain", "statistics", "feed", "training")
 
 
-def write(path: Path, rows: int, kind: str) -> None:
+def write(path: Path, rows: int, kind: str, sparse: bool = False) -> None:
     """So many rows of positive numbers. Few random numbers serve for all: drawing takes longest."""
     draw = np.random.default_rng(0)
     pool = np.maximum(draw.standard_normal((2 * PART, DIM)), 0).astype(kind)
     header = {"descr": np.lib.format.dtype_to_descr(pool.dtype), "fortran_order": False}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (rows, DIM)})
+        if sparse:
+            file.truncate(file.tell() + rows * DIM * pool.itemsize)
+            return
         for start in range(0, rows, PART):
             first = draw.integers(0, PART)
             file.write(pool[first : first + min(PART, rows - start)].tobytes())
@@ -128,9 +131,10 @@ DO: dict[str, Callable[[Path, int, argparse.Namespace], None]] = {
 
 def child(given: argparse.Namespace) -> None:
     """Do one stage in this process, and say its seconds and its largest resident memory."""
-    began = time.perf_counter()
+    clock = common.CLOCKS[given.clock]
+    began = clock()
     DO[given.stage](given.file, given.rows[0], given)
-    seconds = time.perf_counter() - began
+    seconds = clock() - began
     lines = Path("/proc/self/status").read_text().splitlines()
     peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024}))
@@ -142,6 +146,7 @@ def measured(path: Path, stage: str, rows: int, given: argparse.Namespace) -> di
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     command = [sys.executable, __file__, "--stage", stage, "--file", str(path)]
     command += ["--rows", str(rows), "--batch", str(given.batch), "--threads", str(given.threads)]
+    command += ["--clock", given.clock]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return {**found, "rows_per_second": rows / found["seconds"]}
@@ -151,7 +156,7 @@ def of_size(folder: Path, rows: int, given: argparse.Namespace) -> dict[str, Any
     """Write a file, put it through every stage, and take it away again."""
     path = folder / f"streaming-{rows}.npy"
     try:
-        write(path, rows, given.kind)
+        write(path, rows, given.kind, given.sparse)
         stages = {
             stage: measured(path, stage, rows, given)
             for stage in given.stages
@@ -186,6 +191,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--train", type=int, default=30_000, help="most rows that are trained on")
     parser.add_argument("--cold", action="store_true", help="read from disk, not from the cache")
+    parser.add_argument("--sparse", action="store_true", help="zeros, which take no disk")
     parser.add_argument("--folder", type=Path, help="where the files go, and are deleted")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -196,7 +202,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="mmalign-", dir=given.folder) as folder:
         sizes = [of_size(Path(folder), rows, given) for rows in given.rows]
-    result = {"dim": DIM, "kind": given.kind, "batch": given.batch, "cold": given.cold}
+    result = {"dim": DIM, "kind": given.kind, "batch": given.batch}
+    result |= {"cold": given.cold, "sparse": given.sparse}
     common.finish(given, {**result, "sizes": sizes}, f"{given.kind}\n{shown(sizes)}")
 
 

@@ -54,7 +54,7 @@ class Streamed(Feed):
     of some of them, a window, are shuffled among one another, while a thread reads the window
     that comes next. So an epoch reads every row once, and a row's companions come from as many
     places in the file as a window has blocks. ``block`` and ``window`` are in bytes of float32.
-    Of every row a label, its place and its number stay in memory, 24 bytes.
+    Of every row a label, its place and its number stay in memory, 24 bytes at most.
     """
 
     def __init__(
@@ -64,7 +64,10 @@ class Streamed(Feed):
         self.views = {n: view for n, view in training.views.items() if view.level == "sample"}
         stored = [view.values for view in self.views.values() if isinstance(view.values, Stored)]
         # Rows that were cut out class by class, as validation does, lie elsewhere in the file.
-        self.lie = torch.from_numpy(stored[0].in_order(np.arange(len(self))))
+        rows = stored[0].rows
+        self.lie: Tensor | None = None
+        if rows is not None and not (rows[1:] >= rows[:-1]).all():
+            self.lie = torch.from_numpy(stored[0].in_order(np.arange(len(self))))
         grain = max(values.store.grain for values in stored)
         size = 4 * sum(view.dim for view in self.views.values())
         self.block = max(1, block // size, grain)
@@ -116,7 +119,8 @@ class Streamed(Feed):
             taken = order[start : start + self.window].sort().values
             start += self.window
             rows = (taken[:, None] * self.block + torch.arange(self.block)).flatten()
-            rows = self.lie[rows[rows < count]]
+            rows = rows[rows < count]
+            rows = rows if self.lie is None else self.lie[rows]
             fed = torch.randperm(len(rows), generator=generator)[:left]
             left -= len(fed)
             yield rows, fed
