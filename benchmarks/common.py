@@ -91,6 +91,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def peak_of(pid: int) -> float:
+    """Largest resident memory of a process so far, in MiB; 0 where the system does not say."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has just ended, or this is no Linux
+        return 0.0
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def cub(root: Path = ROOT) -> Source | None:
     """CUB from the xlsa17 files; None where they are not."""
     if not (root / "CUB" / f"{FEATURES}.mat").exists():

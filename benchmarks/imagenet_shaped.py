@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -143,14 +142,17 @@ def planned(seen: int, unseen: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
 def called(command: list[str], cwd: Path) -> tuple[float, float, str]:
     """Seconds, largest resident memory in MiB, and output of a program of its own."""
     began = time.perf_counter()
-    log = cwd / "log.txt"
+    log, peak = cwd / "log.txt", 0.0
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
+        # Asked while it runs: what the system counts at the end has this process's own peak in it.
+        while process.poll() is None:
+            peak = max(peak, common.peak_of(process.pid))
+            time.sleep(0.2)
     seconds = time.perf_counter() - began
-    if status:
+    if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
-    return seconds, used.ru_maxrss / 1024, log.read_text()
+    return seconds, peak, log.read_text()
 
 
 def stages(run: Path) -> dict[str, Any]:
