@@ -30,6 +30,7 @@ import torch
 from safetensors.numpy import load_file
 
 DIM, ATTRIBUTES = 2048, 128
+BLUR = 1.5  # standard deviation of a row's attributes around its class's: enough for mistakes
 PART = 8192  # rows at a time
 RECIPE = """
 [dataset]
@@ -85,8 +86,8 @@ threads = {threads}
 def write_data(folder: Path, seen: int, unseen: int, rows: int) -> int:
     """The files of data set ``folder``; how many rows they have.
 
-    A class's centre is a random map of its attributes, and a row is its centre with noise, all
-    of it positive, as pooled features are.
+    A row is a random map of its class's attributes, which have variance 1, with noise on them
+    before the map and after it; all of it is positive, as pooled features are.
     """
     draw = np.random.default_rng(0)
     classes = seen + unseen
@@ -96,13 +97,14 @@ def write_data(folder: Path, seen: int, unseen: int, rows: int) -> int:
     labels, train = planned(seen, unseen, rows)
     order = draw.permutation(len(labels))
     labels, train = labels[order], train[order]
-    noise = 2.5 * draw.standard_normal((2**16, DIM)).astype(np.float32)
+    noise = draw.standard_normal((2**16, DIM)).astype(np.float32)
     image = np.lib.format.open_memmap(
         folder / "image.npy", mode="w+", dtype=np.float16, shape=(len(labels), DIM)
     )
     for start in range(0, len(labels), PART):
         own = labels[start : start + PART]
-        values = attributes[own] @ towards + noise[draw.integers(0, len(noise), len(own))]
+        shown = attributes[own] + BLUR * draw.standard_normal((len(own), ATTRIBUTES), np.float32)
+        values = shown @ towards + noise[draw.integers(0, len(noise), len(own))]
         image[start : start + PART] = np.maximum(values, 0)
     image.flush()
     del image
