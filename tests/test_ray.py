@@ -98,6 +98,7 @@ def raylet(node):
     return node.all_processes["raylet"][0].process.pid
 
 
+@pytest.mark.slow
 def test_a_killed_node_loses_nothing_and_what_had_finished_is_not_run_again(
     cluster,
     here,
