@@ -135,9 +135,7 @@ def child(given: argparse.Namespace) -> None:
     began = clock()
     DO[given.stage](given.file, given.rows[0], given)
     seconds = clock() - began
-    lines = Path("/proc/self/status").read_text().splitlines()
-    peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024}))
+    print(json.dumps({"seconds": seconds, "peak_mib": common.peak_of(os.getpid())}))
 
 
 def measured(path: Path, stage: str, rows: int, given: argparse.Namespace) -> dict[str, float]:
