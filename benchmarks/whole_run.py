@@ -3,9 +3,10 @@
 Each trains the aligned VAE and the softmax head over all classes once, with one seed, and
 scores the generalized test question; only these three are timed, loading is not. The plain
 one has the published settings (batch 50, learning rate 1.5e-4), mmalign those given by
-``--batch`` and ``--lr``. One seed is one draw: H differs by about a point between seeds.
+``--batch`` and ``--lr``, once in float32 and once with bfloat16 products. One seed is one draw:
+H differs by about a point between seeds.
 
-    python benchmarks/whole_run.py --batch 256 --lr 5e-4 --json whole_run.json
+    python benchmarks/whole_run.py --threads 2 --batch 256 --lr 5e-4 --json whole_run.json
     python benchmarks/whole_run.py --small
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import common
 import plain
 import torch
 
-from mmalign import Floats, Parts, Problem, Session, measure
+from mmalign import Floats, Parts, Problem, Products, Session, measure
 from mmalign_aligned_vae.fitted import encode
 from mmalign_aligned_vae.latents import Drawer
 from mmalign_aligned_vae.method import AlignedVAE
@@ -86,16 +88,23 @@ def run_plain(problem: Problem, parts: Parts, given: argparse.Namespace, watch: 
     return scores
 
 
-def run_mmalign(problem: Problem, parts: Parts, given: argparse.Namespace, watch: Watch) -> Floats:
+def run_mmalign(
+    problem: Problem, parts: Parts, given: argparse.Namespace, watch: Watch, products: Products
+) -> Floats:
     """Scores of the question's rows by mmalign."""
-    tell = teller("mmalign")
+    tell = teller(f"mmalign, {products}")
 
     def told(stage: str, epoch: int, epochs: int, terms: dict[str, float]) -> None:
         tell(stage, epoch, epochs, next(iter(terms.values())))
 
     session = Session(given.seed, epoch_ended=told)
     method = AlignedVAE(
-        epochs=given.epochs, batch=given.batch, lr=given.lr, noise=given.noise, scale=given.scale
+        epochs=given.epochs,
+        batch=given.batch,
+        lr=given.lr,
+        noise=given.noise,
+        scale=given.scale,
+        products=products,
     )
     aligner = represent(method, problem.training, parts, session, "representation")
     watch.ended("representation")
@@ -108,10 +117,17 @@ def run_mmalign(problem: Problem, parts: Parts, given: argparse.Namespace, watch
     return scores
 
 
+RUNS: dict[str, Callable[[Problem, Parts, argparse.Namespace, Watch], Floats]] = {
+    "plain": run_plain,
+    "mmalign": partial(run_mmalign, products="float32"),
+    "mmalign, bfloat16 products": partial(run_mmalign, products="bfloat16"),
+}
+
+
 def options() -> argparse.Namespace:
     parser = common.parser(__doc__)
     parser.add_argument("--root", type=Path, default=common.ROOT, help="folder of xlsa17")
-    parser.add_argument("--only", choices=["plain", "mmalign"])
+    parser.add_argument("--only", choices=list(RUNS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--head-epochs", type=int, default=23)
@@ -136,7 +152,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     problem, parts, data = common.problem(given.root, real=not given.small)
     found: dict[str, Any] = {}
-    for name, run in {"plain": run_plain, "mmalign": run_mmalign}.items():
+    for name, run in RUNS.items():
         if given.only in (None, name):
             watch = Watch()
             scores = run(problem, parts, given, watch)
@@ -153,9 +169,9 @@ def main() -> None:
         for name, each in found.items()
     ]
     text = common.table([f"{data}, seconds", *STAGES, "all", "S", "U", "H"], lines)
-    if len(found) == 2:
-        ratio = found["plain"]["seconds"][given.clock] / found["mmalign"]["seconds"][given.clock]
-        text += f"\nplain takes {ratio:.2f} times as long as mmalign"
+    for name in [each for each in found if "plain" in found and each != "plain"]:
+        ratio = found["plain"]["seconds"][given.clock] / found[name]["seconds"][given.clock]
+        text += f"\nplain takes {ratio:.2f} times as long as {name}"
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(given).items()}
     common.finish(given, {"data": data, "settings": settings, "runs": found}, text)
 
