@@ -84,6 +84,12 @@ def run(
     nodes: Annotated[
         int | None, typer.Option(min=1, help="Hosts that do so; start it on each of them.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with this recipe's last run, or with RECIPE, a run's folder."
+        ),
+    ] = False,
 ) -> None:
     """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
     from mmalign.plugins import discover
@@ -94,11 +100,20 @@ def run(
     laid += [f'run.device="{device}"'] if device is not None else []
     from mmalign.recipe import read
 
-    read_recipe, console = read(recipe, registry, laid), make_console()
+    console, begun = make_console(), None
+    if resume:
+        from mmalign.unfinished import going_on
+
+        read_recipe, begun = going_on(recipe, registry, laid, out)
+        if begun is None and read_recipe.sweep is None:  # a sweep goes on by itself
+            console.print("no run of it was left in the middle; this is a new one")
+    else:
+        read_recipe = read(recipe, registry, laid)
     if devices is not None or nodes is not None or "TORCHELASTIC_RUN_ID" in os.environ:
-        if workers is not None or executor is not Executor.processes:
+        if workers is not None or executor is not Executor.processes or resume:
             raise MmalignError(
-                "--devices, --nodes: they train one model; leave out --workers, --executor"
+                "--devices, --nodes: they train one model; leave out --workers, --executor and"
+                " --resume, which is of processes that train alone"
             )
         if read_recipe.sweep is not None:
             raise MmalignError(
@@ -123,9 +138,9 @@ def run(
         from mmalign.seeds import apart, run_seeds
 
         if apart(read_recipe, executor, workers):
-            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at)
+            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at, begun)
         else:
-            outcome = run_recipe(read_recipe, registry, console, out, reuse)
+            outcome = run_recipe(read_recipe, registry, console, out, reuse, resume=begun)
     _tell(outcome, console)
 
 

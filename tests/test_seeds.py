@@ -131,7 +131,11 @@ def test_a_seed_whose_process_is_killed_is_done_once_more(tmp_path, started):  #
     running = started("run", write(tmp_path), *laid, cwd=tmp_path)
 
     def half_way():
-        return [path for path in tmp_path.glob("runs/mine/*/seeds/3.jsonl") if path.stat().st_size]
+        return [
+            path
+            for path in tmp_path.glob("runs/mine/*/unfinished/seed-3.jsonl")
+            if path.stat().st_size
+        ]
 
     soon(half_way)
     (worker,) = children(running.pid)

@@ -96,7 +96,7 @@ def _objective(method: AlignedVAE, parts: Parts) -> Objective:
 
 def _schedule(method: AlignedVAE) -> dict[str, Any]:
     """The settings that a training loop takes."""
-    names = ("epochs", "batch", "lr", "draw", "noise", "scale", "products")
+    names = ("epochs", "batch", "lr", "draw", "noise", "scale", "products", "clip")
     return {name: getattr(method, name) for name in names}
 
 
