@@ -169,9 +169,11 @@ class Seeds:
     @property
     def failure(self) -> str:
         """What went wrong; one mistake that stopped all of them is said once, and alone."""
-        if not self.reports:
-            return "\n  ".join(dict.fromkeys(self.wrong.values()))
+        if not self.reports and len(set(self.wrong.values())) == 1:
+            return next(iter(self.wrong.values()))
         lines = [f"seed {seed}: {why}" for seed, why in self.wrong.items()]
+        if not self.reports:
+            return "\n  ".join([f"all {len(lines)} seeds failed, in {self.folder}", *lines])
         some = f"{len(self.wrong)} of {len(self.recipe.seeds)} seeds failed"
         alone = f"--set run.seeds={list(self.wrong)} runs what failed alone"
         return "\n  ".join([f"{some}; the others are in {self.folder}", *lines, alone])

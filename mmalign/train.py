@@ -13,7 +13,7 @@ from mmalign.contracts import Products, Weighted
 from mmalign.errors import MmalignError
 from mmalign.feeding import Draw
 from mmalign.group import Added, Group
-from mmalign.loop import Loop
+from mmalign.loop import Loop, State
 from mmalign.losses import Objective
 from mmalign.streaming import feed
 from mmalign.terms import Terms
@@ -55,7 +55,7 @@ def train_aligner(
     optimiser = torch.optim.Adam(aligner.parameters(), lr=lr, amsgrad=True, fused=True)
     order = session.generator(f"{stage}.order")
     generators = {n: session.generator(f"{stage}.noise.{n}", session.device) for n in aligner.names}
-    state = {"weights": aligner, "optimiser": optimiser, "order": order}
+    state: dict[str, State] = {"weights": aligner, "optimiser": optimiser, "order": order}
     loop = Loop(session, stage, epochs, state | {f"noise {n}": g for n, g in generators.items()})
     for epoch in loop:
         seen = Terms()
