@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes
+from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes, cli_runs
 from mmalign.cli_recipes import ExecutorName, RayAddress, Settings
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor, site
@@ -35,6 +36,11 @@ RecipeName = Annotated[
 
 
 INTERRUPTED = 130
+# A disk that is full or read-only, a file that may not be read: the user's to mend, not ours.
+SURROUNDINGS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENOMEM, errno.EMFILE, errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 class Form(StrEnum):
@@ -60,6 +66,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is no error of anyone's
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; what was written before stays", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command()
@@ -258,6 +270,7 @@ def extract(
 
 
 app.add_typer(cli_recipes.app)
+app.add_typer(cli_runs.app)
 app.add_typer(cli_model.app)
 app.add_typer(cli_latent.app)
 app.add_typer(cli_data.app, name="data")
