@@ -93,7 +93,8 @@ def finished_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        said["summary"], said["recipe"]
+        if not {"summary", "recipe"} <= said.keys():
+            raise ValueError("it has no summary")
     except FileNotFoundError:
         raise MmalignError(f"{folder}: no finished run; it has no report.json") from None
     except (OSError, ValueError, AttributeError) as error:

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from mmalign.answering import Answer, together, train_together
+from mmalign.errors import MmalignError
 from mmalign.group import Group
 from mmalign.lock import locked
 from mmalign.metricsfile import Metrics
@@ -31,7 +32,7 @@ from mmalign.runfiles import MODEL, finish
 from mmalign.seedfit import fit_seed, loaded
 from mmalign.terms import DivergedError
 from mmalign.types import Problem, Session
-from mmalign.unfinished import UNFINISHED, seed_folder
+from mmalign.unfinished import UNFINISHED, seed_folder, threads_of
 from mmalign.writing import write_whole
 
 
@@ -64,8 +65,9 @@ def run(
     device = checked_device(recipe.run.device if group is None else group.device)
     if reuse is not None:
         made_folder(reuse, "--reuse")
-    if recipe.run.threads is not None:
-        torch.set_num_threads(recipe.run.threads)
+    threads = recipe.run.threads or (None if resume is None else threads_of(resume))
+    if threads is not None:
+        torch.set_num_threads(threads)
     began = time.perf_counter()
     source, views = loaded(recipe)
     folder = begun(out, recipe) if resume is None else resume
@@ -102,7 +104,11 @@ def run(
 def begun(out: Path, recipe: Recipe) -> Path:
     """The folder of a new run, with its recipe."""
     folder = new_folder(out / recipe.name)
-    write_whole(folder / "recipe.toml", tomli_w.dumps(recipe.table).encode())
+    try:
+        write_whole(folder / "recipe.toml", tomli_w.dumps(recipe.table).encode())
+    except MmalignError:
+        folder.rmdir()  # nothing is in it
+        raise
     return folder
 
 

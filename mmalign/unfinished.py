@@ -87,6 +87,14 @@ def check_same(folder: Path, now: Mapping[str, Any]) -> None:
         )
 
 
+def threads_of(folder: Path) -> int | None:
+    """How many threads a run that was left in the middle computed on, if that is known."""
+    for path in sorted(folder.glob(f"{UNFINISHED}/**/{SAME}")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return int(json.loads(path.read_text(encoding="utf-8"))["threads"])
+    return None
+
+
 def differences(before: Any, now: Any, path: str = "") -> list[str]:
     """One line for each value of two JSON tables that is not the same."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
