@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
     from mmalign.linearfit import fit_linear as fit_linear
+    from mmalign.loop import Loop as Loop
     from mmalign.losses import ERRORS as ERRORS
     from mmalign.losses import CrossAlignment as CrossAlignment
     from mmalign.losses import Objective as Objective
@@ -172,6 +173,7 @@ _HOMES = {
     "systems.rows": ("Asked", "Rows"),
     "systems.system": ("Epoch", "Scoring", "System"),
     "together": ("train_together", "why_apart"),
+    "loop": ("Loop",),
     "train": ("precision_of", "train_aligner"),
     "types": (
         *("Facts", "Gaussian", "Level", "Problem", "Question"),

@@ -17,7 +17,7 @@ import tomli_w
 import torch
 from rich.console import Console
 
-from mmalign.answering import Answer, together, train_together
+from mmalign.answering import Answer, posed, together, train_together
 from mmalign.errors import MmalignError
 from mmalign.group import Group
 from mmalign.lock import locked
@@ -29,10 +29,10 @@ from mmalign.recipe import Recipe
 from mmalign.report import Report
 from mmalign.reporting import reported
 from mmalign.runfiles import MODEL, finish
-from mmalign.seedfit import fit_seed, loaded
+from mmalign.seedfit import basis, fit_seed, loaded
 from mmalign.terms import DivergedError
-from mmalign.types import Problem, Session
-from mmalign.unfinished import UNFINISHED, seed_folder, threads_of
+from mmalign.types import Problem, Session, Source, View
+from mmalign.unfinished import UNFINISHED, FitFolder, check_same, seed_folder, threads_of
 from mmalign.writing import write_whole
 
 
@@ -82,23 +82,39 @@ def run(
         registry.manager.hook.mmalign_run_started(run={**about, "seeds": recipe.seeds})
         sessions = Sessions(registry, recipe, device, about, progress, metrics, reuse, group)
         if together(recipe) and group is None:
-            each = [sessions(seed, recipe.draws[0]) for seed in recipe.seeds]
-            if why := train_together(recipe, source, views, each):
-                console.print(f"the seeds are trained one after another: {why}", style="yellow")
+            as_one(recipe, registry, source, views, sessions, console)
         for seed in recipe.seeds:
-            kept = seed_folder(folder, seed)
-            problem, answers = fit_seed(
-                recipe, registry, source, views, partial(sessions, seed), kept
+            posed_now, answers = fit_seed(
+                recipe, registry, source, views, partial(sessions, seed), seed_folder(folder, seed)
             )
-            first = first or problem
+            first = first or posed_now
             done += answers
-        assert first is not None, "a recipe has a seed at least"
+        first = first or posed(recipe, source, views, recipe.seeds[0], recipe.draws[0] or 0)
         report = reported(recipe, registry, source, first, done, time.perf_counter() - began)
         if group is not None:
             report = replace(report, context={**report.context, "processes": group.size})
         finish(folder, report, seed_folder(folder, recipe.seeds[0]) / MODEL, recipe.seeds[0])
     registry.manager.hook.mmalign_run_ended(run=about, report=report)
     return Outcome(report, folder)
+
+
+def as_one(
+    recipe: Recipe,
+    registry: Registry,
+    source: Source,
+    views: Mapping[str, View],
+    sessions: Sessions,
+    console: Console,
+) -> None:
+    """Train the representations of all seeds as one model, if that can be."""
+    kept = sessions.folder / UNFINISHED / "together"
+    check_same(kept, basis(recipe, registry, source, sessions.device))
+    checkpoints = FitFolder(kept).checkpoints(recipe.run.checkpoint)
+    each = [
+        replace(sessions(seed, recipe.draws[0]), checkpoints=checkpoints) for seed in recipe.seeds
+    ]
+    if why := train_together(recipe, source, views, each):
+        console.print(f"the seeds are trained one after another: {why}", style="yellow")
 
 
 def begun(out: Path, recipe: Recipe) -> Path:
@@ -159,7 +175,12 @@ class Sessions:
         needed = len(self.recipe.draws) > 1 or together(self.recipe)
         if self.reuse is not None or not needed:
             return self.reuse
-        return Path(str(self.about["folder"])) / UNFINISHED / "fits"
+        return self.folder / UNFINISHED / "fits"
+
+    @property
+    def folder(self) -> Path:
+        """The run's."""
+        return Path(str(self.about["folder"]))
 
 
 def teller(

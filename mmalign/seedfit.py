@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mmalign.answering import Answer, answer, posed
+from mmalign.answering import Answer, answer
 from mmalign.plugins import Registry
 from mmalign.recipe import Recipe
 from mmalign.reporting import context, used, versions
@@ -31,8 +31,10 @@ def fit_seed(
     views: Mapping[str, View],
     session_of: Callable[[int | None], Session],
     folder: Path,
-) -> tuple[Problem, list[Answer]]:
-    """The first draw's problem, and the answers; ``folder`` keeps what is done, and a model.
+) -> tuple[Problem | None, list[Answer]]:
+    """The first draw's problem, unless it was done before, and the answers.
+
+    ``folder`` keeps what is done, and a model.
 
     The model is the first draw's. ``session_of`` makes the session of a draw; one of a group
     of processes keeps no checkpoints. Raises ChangedError where what the folder keeps was
@@ -55,8 +57,7 @@ def fit_seed(
                 write_model(folder / MODEL, recipe, about, seed, problem, fitted, facts)
             kept.keep(answered)
         done.append(answered)
-    seed, draw = session_of(recipe.draws[0]).seed, recipe.draws[0] or 0
-    return first or posed(recipe, source, views, seed, draw), done
+    return first, done
 
 
 def basis(recipe: Recipe, registry: Registry, source: Source, device: str) -> dict[str, object]:

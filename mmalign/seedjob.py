@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from mmalign.answering import posed
 from mmalign.job import Job
 from mmalign.place import checked_device
 from mmalign.plugins import Registry
@@ -47,5 +48,6 @@ class SeedJob(Job):
             return Session(self.seed, device, partial(tell, "epoch", draw), self.reuse or fits)
 
         first, done = fit_seed(recipe, registry, source, views, session_of, self.folder)
+        first = first or posed(recipe, source, views, self.seed, recipe.draws[0] or 0)
         mine = replace(recipe, run=replace(recipe.run, seeds=(self.seed,)))
         tell("report", reported(mine, registry, source, first, done, 0.0))
