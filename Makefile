@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench clean
+.PHONY: help run test test-slow test-plugin test-vision lint format docs bench soak clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,10 +40,15 @@ format: .venv/installed  ## Mend format and lint
 
 docs: .venv/installed  ## Write the generated pages again
 	$(BIN)/python tools/hooks_page.py > docs/hooks.md
-	$(BIN)/python tools/performance_page.py
+	$(BIN)/python tools/results_pages.py
 
 bench: .venv/installed  ## Every benchmark at a small size: do they work? (minutes)
 	$(BIN)/python benchmarks/all.py --small
+
+MINUTES ?= 20
+soak: .venv/installed  ## Kill, fuzz and fault tests for MINUTES=20, and their record
+	$(BIN)/python tools/soak.py --minutes $(MINUTES) --json benchmarks/results/soak.json
+	$(BIN)/python tools/results_pages.py
 
 clean:  ## Remove what was built; runs/ stays
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
