@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     from mmalign.types import Training as Training
     from mmalign.types import View as View
     from mmalign.withheld import Mix as Mix
+    from mmalign.writing import write_whole as write_whole
 
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
@@ -158,6 +159,7 @@ _HOMES = {
     "hub": ("from_pretrained", "push_to_hub"),
     "linear": ("Linear", "LinearPair"),
     "linearfit": ("fit_linear",),
+    "loop": ("Loop",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
@@ -173,7 +175,6 @@ _HOMES = {
     "systems.rows": ("Asked", "Rows"),
     "systems.system": ("Epoch", "Scoring", "System"),
     "together": ("train_together", "why_apart"),
-    "loop": ("Loop",),
     "train": ("precision_of", "train_aligner"),
     "types": (
         *("Facts", "Gaussian", "Level", "Problem", "Question"),
@@ -181,6 +182,7 @@ _HOMES = {
         "View",
     ),
     "withheld": ("Mix",),
+    "writing": ("write_whole",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
