@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench clean
+RELEASE := .venv-release/bin
+
+.PHONY: help run test test-slow test-plugin test-vision lint format docs bench lock audit release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,5 +47,29 @@ docs: .venv/installed  ## Write the generated pages again
 bench: .venv/installed  ## Every benchmark at a small size: do they work? (minutes)
 	$(BIN)/python benchmarks/all.py --small
 
+lock: .venv/installed  ## Pin the versions of this environment
+	$(BIN)/python tools/lock.py --write
+
+.venv-release/installed: tools/requirements.txt
+	$(PYTHON) -m venv .venv-release
+	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	touch $@
+
+audit: .venv-release/installed  ## Known vulnerabilities of the pinned versions; advice
+	$(RELEASE)/python tools/audit.py
+
+release: .venv-release/installed  ## Build, check, install into an empty environment, run (minutes)
+	rm -rf dist build
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(RELEASE)/python -m build
+	$(RELEASE)/twine check --strict dist/*
+	$(PYTHON) -m venv build/smoke
+	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	mkdir build/elsewhere
+	cd build/elsewhere && ../smoke/bin/mmalign plugins --trust && ../smoke/bin/mmalign check && ../smoke/bin/mmalign run quickstart
+	$(MAKE) sbom
+
+sbom: .venv-release/installed  ## Bill of materials of what `make release` installed
+	$(RELEASE)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/mmalign.cdx.json build/smoke/bin/python
+
 clean:  ## Remove what was built; runs/ stays
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-release build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

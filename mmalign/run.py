@@ -17,6 +17,7 @@ from rich.console import Console
 from mmalign import bundle, summary
 from mmalign.answering import Answer, answer, together, train_together
 from mmalign.card import card
+from mmalign.checked import loaded
 from mmalign.contracts import Fitted
 from mmalign.group import Group
 from mmalign.place import checked_device, kept_fits, made_folder, new_folder
@@ -57,9 +58,7 @@ def run(
     if recipe.run.threads is not None:
         torch.set_num_threads(recipe.run.threads)
     began = time.perf_counter()
-    source = recipe.dataset.load()
-    views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
-    source = source.with_word_of(views)
+    source, views = loaded(recipe.dataset, recipe.parts.modalities)
     folder = new_folder(out / recipe.name)
     (folder / "recipe.toml").write_text(tomli_w.dumps(recipe.table), encoding="utf-8")
     about = {"name": recipe.name, "folder": str(folder), "recipe": recipe.table}
@@ -94,6 +93,7 @@ def run(
 
     assert first is not None, "a recipe has a seed at least"
     report = reported(recipe, registry, source, first[0], done, time.perf_counter() - began)
+    report = replace(report, notes=(*report.notes, *registry.trackers.notes(folder)))
     if group is not None:
         report = replace(report, context={**report.context, "processes": group.size})
     write(folder, recipe, report, *first)
