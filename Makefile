@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 RELEASE := .venv-release/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench lock audit release sbom clean
+.PHONY: help run test test-slow test-plugin test-vision lint format docs bench lock audit package release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -58,10 +58,13 @@ lock: .venv/installed  ## Pin the versions of this environment
 audit: .venv-release/installed  ## Known vulnerabilities of the pinned versions; advice
 	$(RELEASE)/python tools/audit.py
 
-release: .venv-release/installed  ## Build, check, install into an empty environment, run (minutes)
-	rm -rf dist build
+package: .venv-release/installed  ## Build the source distribution and the wheel, and check them
+	rm -rf dist
 	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(RELEASE)/python -m build
 	$(RELEASE)/twine check --strict dist/*
+
+release: package  ## The wheel into an empty environment, and run there (minutes)
+	rm -rf build
 	$(PYTHON) -m venv build/smoke
 	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
 	mkdir build/elsewhere

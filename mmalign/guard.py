@@ -13,9 +13,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,11 +26,15 @@ from mmalign.errors import MmalignError
 from mmalign.state import Snapshot
 
 PATIENCE = 10.0  # seconds until it is said who takes long
+GLANCE = 0.5  # seconds between two looks at that
 SECONDS = "MMALIGN_PLUGIN_SECONDS"
 
 # Where a component's class comes from, as a sentence names it.
 _HOMES: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _PACKAGES: dict[str, str] = {}
+_RUNNING: list[Late] = []
+_WATCHMEN: list[threading.Thread] = []
+_LOCK = threading.Lock()
 _HEARD: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
 
@@ -172,14 +178,43 @@ def _watched(who_doing: str, most: float | None) -> Iterator[None]:
         return
     hint = "; Ctrl-C ends it, and MMALIGN_PLUGINS= does without third parties"
     said = f"{who_doing}: this has taken {PATIENCE:g} s by now{hint}"
-    timer = threading.Timer(PATIENCE, tell, [said])
-    timer.daemon = True
-    timer.start()
+    late = Late(time.monotonic() + PATIENCE, said)
+    _watch(late)
     try:
         with _stopped(f"this took longer than {most:g} s ({SECONDS})", most):
             yield
     finally:
-        timer.cancel()
+        _RUNNING.remove(late)
+
+
+@dataclass(eq=False)
+class Late:
+    """What is said of something when it is not over at a time."""
+
+    due: float
+    said: str
+
+
+def _watch(late: Late) -> None:
+    """Have a thread look whether it is over in time; one for all, since to start one takes long."""
+    with _LOCK:
+        _RUNNING.append(late)
+        if not _WATCHMEN:
+            _WATCHMEN.append(threading.Thread(target=_look_about, daemon=True))
+            _WATCHMEN[0].start()
+
+
+def _look_about() -> None:
+    while True:
+        time.sleep(GLANCE)
+        for late in tuple(_RUNNING):
+            if time.monotonic() >= late.due:
+                late.due = math.inf
+                tell(late.said)
+        with _LOCK:
+            if not _RUNNING:
+                _WATCHMEN.clear()
+                return
 
 
 @contextmanager

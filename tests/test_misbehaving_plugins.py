@@ -150,8 +150,9 @@ def test_one_that_takes_long_is_named_before_it_is_stopped(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("mmalign.guard.PATIENCE", 0.05)
+    monkeypatch.setattr("mmalign.guard.GLANCE", 0.05)
     monkeypatch.setenv("MMALIGN_PLUGIN_SECONDS", "0")  # for ever
-    registry = loaded(folder, f"import time; time.sleep(0.3)\n{SOUND.replace('gaze', 'other')}")
+    registry = loaded(folder, f"import time; time.sleep(1.5)\n{SOUND.replace('gaze', 'other')}")
     assert [each.problem for each in registry.plugins] == [None, None]
     said = capsys.readouterr().err
     assert said.startswith(f"{WHO} while it was imported: this has taken 0.05 s by now; Ctrl-C")

@@ -64,6 +64,7 @@ def test_the_tools_of_a_release_are_pinned() -> None:
 
 ANSWER = {
     "clean": {"dependencies": [{"name": "a", "version": "1", "vulns": []}]},
+    "all unknown": {"dependencies": [{"name": "b", "skip_reason": "not found on PyPI"}]},
     "found": {
         "dependencies": [
             {"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]},
@@ -82,19 +83,18 @@ if answer:
 print("ERROR: Max retries exceeded", file=sys.stderr)
 sys.exit(1)
 """
+NOT = "constraints.txt: NOT AUDITED, since no advisory service answered.\n  "
 AUDITS = {
-    "clean": ("no known vulnerability in 1 of 1 packages audited", 0),
+    "clean": ("constraints.txt: no known vulnerability in 1 of 1 packages\n", 0),
     "found": (
-        "a 1: PYSEC-1, mended in 2\n"
-        "c 3: PYSEC-2, mended in no version\n"
-        "not audited: b: not found\n"
-        "2 known vulnerabilities in 2 of 3 packages audited",
+        "constraints.txt: 2 known vulnerabilities in 2 of 3 packages\n"
+        "  a 1: PYSEC-1, mended in 2\n"
+        "  c 3: PYSEC-2, mended in no version\n"
+        "  b not audited: not found\n",
         1,
     ),
-    "no network": (
-        "NOT AUDITED: the advisory service could not be asked.\n  ERROR: Max retries exceeded",
-        1,
-    ),
+    "all unknown": (f"{NOT}not found on PyPI\n", 1),
+    "no network": (f"{NOT}ERROR: Max retries exceeded\n", 1),
 }
 
 

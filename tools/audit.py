@@ -20,14 +20,12 @@ FILES = ("constraints.txt", "tools/requirements.txt")
 SECONDS = 300  # for all packages; the service answers one at a time
 
 
-def asked(program: list[str], files: list[Path]) -> tuple[list[dict[str, Any]] | None, str]:
-    """What pip-audit says of each package; None, and why, where it could not ask."""
+def asked(program: list[str], file: Path) -> tuple[list[dict[str, Any]] | None, str]:
+    """What pip-audit says of each package of a file; None, and why, where it could not ask."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         command = [*program, "--no-deps", "--disable-pip", "--progress-spinner", "off"]
-        command += ["--format", "json", "--output", str(answer)]
-        for file in files:
-            command += ["--requirement", str(file)]
+        command += ["--format", "json", "--output", str(answer), "--requirement", str(file)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
             found = json.loads(answer.read_text(encoding="utf-8"))["dependencies"]
@@ -43,25 +41,26 @@ def asked(program: list[str], files: list[Path]) -> tuple[list[dict[str, Any]] |
     return found, ""
 
 
-def said(found: list[dict[str, Any]] | None, why: str) -> tuple[list[str], bool]:
-    """The lines of the audit, and whether all is well."""
+def said(name: str, found: list[dict[str, Any]] | None, why: str) -> tuple[list[str], bool]:
+    """The lines of the audit of a file, and whether all is well."""
+    skipped = [each for each in found or () if each.get("skip_reason")]
+    if found is not None and len(skipped) == len(found):
+        found, why = None, skipped[0]["skip_reason"] if skipped else "it names no package"
     if found is None:
         return [
-            "NOT AUDITED: the advisory service could not be asked.",
+            f"{name}: NOT AUDITED, since no advisory service answered.",
             f"  {why}",
-            "  Nothing is known of the pinned versions either way; ask again with a network.",
+            "  Nothing is known of these versions either way; ask again with a network.",
         ], False
     lines = []
-    skipped = [each for each in found if each.get("skip_reason")]
     for each in found:
         for one in each.get("vulns", ()):
             mended = ", ".join(one.get("fix_versions", ())) or "no version"
             lines.append(f"{each['name']} {each['version']}: {one['id']}, mended in {mended}")
-    lines += [f"not audited: {each['name']}: {each['skip_reason']}" for each in skipped]
-    count = len(lines) - len(skipped)
-    known = f"{count} known vulnerabilities" if count else "no known vulnerability"
-    lines.append(f"{known} in {len(found) - len(skipped)} of {len(found)} packages audited")
-    return lines, not lines[:-1]
+    known = f"{len(lines)} known vulnerabilities" if lines else "no known vulnerability"
+    told = f"{known} in {len(found) - len(skipped)} of {len(found)} packages"
+    lines += [f"{each['name']} not audited: {each['skip_reason']}" for each in skipped]
+    return [f"{name}: {told}", *(f"  {line}" for line in lines)], not lines
 
 
 def main() -> int:
@@ -70,8 +69,11 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="findings are exit status 1")
     parser.add_argument("--program", nargs="+", default=[sys.executable, "-m", "pip_audit"])
     given = parser.parse_args()
-    lines, well = said(*asked(given.program, [ROOT / name for name in FILES]))
-    print("\n".join(lines))
+    well = True
+    for name in FILES:
+        lines, good = said(name, *asked(given.program, ROOT / name))
+        print("\n".join(lines))
+        well = well and good
     if not well and not given.strict:
         print("This is advice: the exit status is 0 all the same (--strict: 1).")
     return 1 if given.strict and not well else 0
