@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 RELEASE := .venv-release/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench lock audit package release sbom clean
+.PHONY: help run test test-slow test-plugin test-vision lint format docs bench soak lock audit package release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -42,10 +42,15 @@ format: .venv/installed  ## Mend format and lint
 
 docs: .venv/installed  ## Write the generated pages again
 	$(BIN)/python tools/hooks_page.py > docs/hooks.md
-	$(BIN)/python tools/performance_page.py
+	$(BIN)/python tools/results_pages.py
 
 bench: .venv/installed  ## Every benchmark at a small size: do they work? (minutes)
 	$(BIN)/python benchmarks/all.py --small
+
+MINUTES ?= 20
+soak: .venv/installed  ## Kill, fuzz and fault tests for MINUTES=20, and their record
+	$(BIN)/python tools/soak.py --minutes $(MINUTES) --json benchmarks/results/soak.json
+	$(BIN)/python tools/results_pages.py
 
 lock: .venv/installed  ## Pin the versions of this environment
 	$(BIN)/python tools/lock.py --write

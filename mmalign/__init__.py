@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from mmalign.linear import Linear as Linear
     from mmalign.linear import LinearPair as LinearPair
     from mmalign.linearfit import fit_linear as fit_linear
+    from mmalign.loop import Loop as Loop
     from mmalign.losses import ERRORS as ERRORS
     from mmalign.losses import CrossAlignment as CrossAlignment
     from mmalign.losses import Objective as Objective
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from mmalign.types import Training as Training
     from mmalign.types import View as View
     from mmalign.withheld import Mix as Mix
+    from mmalign.writing import write_whole as write_whole
 
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
@@ -161,6 +163,7 @@ _HOMES = {
     "hub": ("from_pretrained", "push_to_hub"),
     "linear": ("Linear", "LinearPair"),
     "linearfit": ("fit_linear",),
+    "loop": ("Loop",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
@@ -183,6 +186,7 @@ _HOMES = {
         "View",
     ),
     "withheld": ("Mix",),
+    "writing": ("write_whole",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -26,13 +26,15 @@ class Batch:
     ``masks`` says which rows have a modality; a modality without a mask is in every row.
     Where rows share their numbers, as those of one class do, ``values`` has them once, and
     ``places`` says which of them each row has: they are encoded once, too. Of a batch that
-    several processes have, these are one's rows, and ``share`` says which.
+    several processes have, these are one's rows, and ``share`` says which. ``picked`` are
+    their numbers among the training rows, on the host, where they stem from these.
     """
 
     values: Mapping[str, Float[Tensor, "_ _"]]
     masks: Mapping[str, Bool[Tensor, " rows"]]
     places: Mapping[str, Int[Tensor, " rows"]] = field(default_factory=dict)
     share: Share | None = None
+    picked: Int[Tensor, " rows"] | None = None
 
     @property
     def rows(self) -> int:

@@ -42,11 +42,10 @@ def answer(
     A method whose ``select`` is "test-oracle" may measure itself on what is asked; nothing
     else ever sees it, and the report says so in its first line.
     """
-    problem = pose(source, views, recipe.parts.modalities, recipe.protocol, session.seed, draw)
-    if getattr(recipe.method, "select", None) == "test-oracle":
+    problem = posed(recipe, source, views, session.seed, draw)
+    if ORACLE in problem.notes:
         question = problem.question
         session = replace(session, oracle=lambda fitted: measured_by(fitted, question))
-        problem = replace(problem, notes=(ORACLE, *problem.notes))
     with gathered() as notes:
         fitted = fitted_by(recipe.method, problem.training, recipe.parts, session)
         variants: Mapping[str, Variant] = {"": fitted, **getattr(fitted, "variants", {})}
@@ -57,6 +56,16 @@ def answer(
     if recipe.report.retrieval and isinstance(fitted, LatentSpace):
         facts = {**facts, "retrieval": retrieval_of(fitted, problem)}
     return problem, fitted, Answer(measured.pop(""), measured, facts)
+
+
+def posed(
+    recipe: Recipe, source: Source, views: Mapping[str, View], seed: int, draw: int = 0
+) -> Problem:
+    """The recipe's problem, with a note where the method chooses on what is asked."""
+    problem = pose(source, views, recipe.parts.modalities, recipe.protocol, seed, draw)
+    if getattr(recipe.method, "select", None) == "test-oracle":
+        problem = replace(problem, notes=(ORACLE, *problem.notes))
+    return problem
 
 
 def together(recipe: Recipe) -> bool:

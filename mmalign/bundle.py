@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from mmalign.asking import inside
 from mmalign.bundlefiles import (
     CARD,
     CONFIG,
@@ -35,6 +37,7 @@ from mmalign.model import Model
 from mmalign.plugins import Registry, discover
 from mmalign.recipe import assemble_parts
 from mmalign.types import Scaling, Signature
+from mmalign.writing import whole_folder
 
 OWN = (
     "format",
@@ -55,31 +58,35 @@ def save(
     about: Mapping[str, Any],
     card: str,
 ) -> None:
-    """Write a model's directory. ``about`` goes into config.json: versions, hashes, seed.
+    """Write a model's directory, whole or not at all, in place of what is there.
 
-    A head whose choices were made stands in the recipe as it is now.
+    ``about`` goes into config.json: versions, hashes, seed. A head whose choices were made
+    stands in the recipe as it is now. Raises MmalignError where it cannot be written.
     """
     chosen = getattr(fitted, "chosen_head", None)
     if chosen is not None:
         table = {**table, "head": {"use": table["head"]["use"], **plain(chosen)}}
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in fitted.state().items()}
     for name, scaling in scalings.items():
         tensors[f"scaling.{name}.offset"] = torch.from_numpy(scaling.offset.copy())
         tensors[f"scaling.{name}.factor"] = torch.from_numpy(scaling.factor.copy())
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    config: dict[str, Any] = {
-        "format": FORMAT,
-        "recipe": table,
-        "signature": asdict(signature),
-        "unit": {name: scaling.unit for name, scaling in scalings.items()},
-        "sha256": {WEIGHTS: digest(folder / WEIGHTS)},
-        **about,
-    }
-    config = json.loads(json.dumps(config))  # as it will be read: tuples are lists then
-    config["sha256"][CONFIG] = config_digest(config)
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card, encoding="utf-8")
+    with whole_folder(folder) as part:
+        try:
+            save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
+        except SafetensorError as error:  # it has no error number of its own
+            raise MmalignError(f"cannot write {folder}: {error}; make room") from None
+        config: dict[str, Any] = {
+            "format": FORMAT,
+            "recipe": table,
+            "signature": asdict(signature),
+            "unit": {name: scaling.unit for name, scaling in scalings.items()},
+            "sha256": {WEIGHTS: digest(part / WEIGHTS)},
+            **about,
+        }
+        config = json.loads(json.dumps(config))  # as it will be read: tuples are lists then
+        config["sha256"][CONFIG] = config_digest(config)
+        (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (part / CARD).write_text(card, encoding="utf-8")
 
 
 def load(path: str | Path, registry: Registry | None = None) -> Model:
@@ -103,7 +110,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
     except (KeyError, ValueError) as error:
         raise MmalignError(f"{folder}: incomplete or altered ({error})") from None
     try:
-        fitted = method.restore(tensors, signature, parts)
+        with inside(method, "restore()"):
+            fitted = method.restore(tensors, signature, parts)
     except MmalignError as error:
         raise MmalignError(f"{folder / WEIGHTS}: {error}") from None
     return Model(signature, scalings, parts.modalities, fitted, table, _card(folder))

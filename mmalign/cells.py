@@ -49,11 +49,11 @@ class Cell:
 
     @property
     def table(self) -> dict[str, Any]:
-        """The resolved table without what no number depends on: targets, seeds, threads."""
+        """The resolved table without what no number of a seed depends on."""
         table = deepcopy(dict(self.recipe.table))
         for key in ("target", "targets"):
             table.get("report", {}).pop(key, None)
-        for key in ("seeds", "threads"):
+        for key in ("seeds", "threads", "checkpoint"):
             table.get("run", {}).pop(key, None)
         return table
 

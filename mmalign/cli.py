@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes
+from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes, cli_runs
 from mmalign.cli_recipes import ExecutorName, RayAddress, Settings
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor, site
@@ -35,6 +36,11 @@ RecipeName = Annotated[
 
 
 INTERRUPTED = 130
+# A disk that is full or read-only, a file that may not be read: the user's to mend, not ours.
+SURROUNDINGS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENOMEM, errno.EMFILE, errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 class Form(StrEnum):
@@ -60,6 +66,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is no error of anyone's
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; what was written before stays", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command()
@@ -84,6 +96,12 @@ def run(
     nodes: Annotated[
         int | None, typer.Option(min=1, help="Hosts that do so; start it on each of them.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with this recipe's last run, or with RECIPE, a run's folder."
+        ),
+    ] = False,
 ) -> None:
     """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
     from mmalign.plugins import discover
@@ -94,11 +112,20 @@ def run(
     laid += [f'run.device="{device}"'] if device is not None else []
     from mmalign.recipe import read
 
-    read_recipe, console = read(recipe, registry, laid), make_console()
+    console, begun = make_console(), None
+    if resume:
+        from mmalign.unfinished import going_on
+
+        read_recipe, begun = going_on(recipe, registry, laid, out)
+        if begun is None and read_recipe.sweep is None:  # a sweep goes on by itself
+            console.print("no run of it was left in the middle; this is a new one")
+    else:
+        read_recipe = read(recipe, registry, laid)
     if devices is not None or nodes is not None or "TORCHELASTIC_RUN_ID" in os.environ:
-        if workers is not None or executor is not Executor.processes:
+        if workers is not None or executor is not Executor.processes or resume:
             raise MmalignError(
-                "--devices, --nodes: they train one model; leave out --workers, --executor"
+                "--devices, --nodes: they train one model; leave out --workers, --executor and"
+                " --resume, which is of processes that train alone"
             )
         if read_recipe.sweep is not None:
             raise MmalignError(
@@ -123,9 +150,9 @@ def run(
         from mmalign.seeds import apart, run_seeds
 
         if apart(read_recipe, executor, workers):
-            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at)
+            outcome = run_seeds(read_recipe, registry, console, out, reuse, workers, at, begun)
         else:
-            outcome = run_recipe(read_recipe, registry, console, out, reuse)
+            outcome = run_recipe(read_recipe, registry, console, out, reuse, resume=begun)
     _tell(outcome, console)
 
 
@@ -243,6 +270,7 @@ def extract(
 
 
 app.add_typer(cli_recipes.app)
+app.add_typer(cli_runs.app)
 app.add_typer(cli_model.app)
 app.add_typer(cli_latent.app)
 app.add_typer(cli_data.app, name="data")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.figure import Figure
-from mmalign.job import write_whole
 from mmalign.results import Row
 from mmalign.series import Series, called, matrix, series
+from mmalign.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

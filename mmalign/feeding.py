@@ -53,11 +53,12 @@ class Feed(ABC):
 
         ``values`` are the sample-level views' numbers of the rows, on the device.
         """
+        picked = rows
         classes, place = torch.unique(self.labels[rows], return_inverse=True)
         here, classes, place = (each.to(self.device) for each in (rows, classes, place))
         described = {name: x.index_select(0, classes) for name, x in self.classes.items()}
         masks = {name: mask[here] for name, mask in self.masks.items()}
-        return Batch(values | described, masks, dict.fromkeys(described, place))
+        return Batch(values | described, masks, dict.fromkeys(described, place), None, picked)
 
 
 class Resident(Feed):

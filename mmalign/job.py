@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import traceback
@@ -14,6 +13,7 @@ from typing import Any
 
 from mmalign.errors import MmalignError
 from mmalign.plugins import Registry
+from mmalign.writing import write_whole
 
 DONE = "done.json"
 WRONG = "error.txt"
@@ -40,6 +40,14 @@ class Job:
         """Whether it has come to its end before, and its result is there."""
         return finished(self.folder) is not None
 
+    def clear(self) -> None:
+        """Take away what a killed worker left, unless its run can go on."""
+        from mmalign.unfinished import latest
+
+        if latest(self.folder / self.name) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / WRONG).unlink(missing_ok=True)
+
     def work(self, registry: Registry, tell: Callable[..., None]) -> None:
         """Do it, telling of stage, epoch and number of epochs. Raises MmalignError."""
         from rich.console import Console
@@ -47,11 +55,19 @@ class Job:
         import mmalign
         from mmalign.recipe import assemble
         from mmalign.run import run
+        from mmalign.unfinished import ChangedError, latest
 
         began = time.perf_counter()
         table = {**self.table, "run": {**self.table.get("run", {}), "seeds": [self.seed]}}
         recipe = assemble(self.name, table, registry)
-        outcome = run(recipe, registry, Console(quiet=True), self.folder, self.reuse, Told(tell))
+        begun, quiet = latest(self.folder / self.name), Console(quiet=True)
+        try:
+            outcome = run(
+                recipe, registry, quiet, self.folder, self.reuse, Told(tell), resume=begun
+            )
+        except ChangedError:  # by another version, or of other data: not the same numbers
+            shutil.rmtree(self.folder)
+            outcome = run(recipe, registry, quiet, self.folder, self.reuse, Told(tell))
         if not self.model:
             shutil.rmtree(outcome.folder / "model", ignore_errors=True)
         done = {
@@ -107,16 +123,15 @@ def finished(folder: Path) -> Done | None:
 
 
 def do(job: Job, registry: Registry, tell: Callable[..., None]) -> str | None:
-    """Do a job from scratch unless it has ended; what went wrong as one line, or None.
+    """Do a job unless it has ended, from where it was left; what went wrong as one line, or None.
 
     A traceback goes to the job's folder: it is a bug of ours or of a plugin's, which must
     not stop the other jobs.
     """
     if job.ended:  # its worker was lost after the last file and before the last word
         return None
-    # What a killed worker left is no result. The run's own folder has a name of its own.
-    shutil.rmtree(job.folder, ignore_errors=True)
     try:
+        job.clear()
         job.work(registry, tell)
     except MmalignError as error:
         return str(error)
@@ -125,13 +140,3 @@ def do(job: Job, registry: Registry, tell: Callable[..., None]) -> str | None:
         (job.folder / WRONG).write_text(traceback.format_exc(), encoding="utf-8")
         return f"{type(error).__name__}: {error} (traceback: {job.folder / WRONG})"
     return None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, whenever the process is killed."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmalign.errors import MmalignError
 from mmalign.linear import Linear
+from mmalign.loop import Loop
+from mmalign.types import Session
 
 TAKEN = 2**16  # rows copied out of the training set at a time, in their shuffled order
 SCORES = 2**23  # scores held at a time: 32 MiB of float32
@@ -25,25 +29,38 @@ def fit_linear(
     initialisation: torch.Generator,
     order: torch.Generator,
     epoch_ended: Callable[[int, float, Linear], None] = lambda *_: None,
+    session: Session | None = None,
+    stage: str = "head",
 ) -> Linear:
     """Minimise the mean cross-entropy by Adam with betas (0.5, 0.999).
 
     The gradient of a linear softmax is known in closed form, ``z^T (p - y) / rows``: at 32
     rows a step, building an autograd graph costs several times the arithmetic. Each epoch
     goes once through a permutation. ``epoch_ended`` is told the epoch, from 1, the mean
-    loss and the classifier as it stands. Besides ``z`` it holds ``TAKEN`` rows, ``SCORES``
-    scores twice, and the weights four times, however many rows and classes there are.
+    loss and the classifier as it stands. With a ``session`` that is told of the ``stage``'s
+    epochs too, and training goes on from its last checkpoint: then ``epoch_ended`` hears of no
+    epoch before. Raises MmalignError for a loss that is no longer finite. Besides ``z`` it
+    holds ``TAKEN`` rows, ``SCORES`` scores twice, and the weights four times, however many rows
+    and classes there are.
     """
     theta = _begin(z, len(classes), initialisation)
     position = torch.full((max(classes) + 1,), -1, dtype=torch.int64, device=z.device)
     position[list(classes)] = torch.arange(len(classes), device=z.device)
     state = AdamState(theta)
-    for epoch in range(epochs):
+    kept = {"theta": theta, "mean": state.mean, "square": state.square, "step": state.step}
+    loop = Loop(session or Session(0), stage, epochs, {**kept, "order": order})
+    for epoch in loop:
         shuffled = torch.randperm(len(z), generator=order).to(z.device)
         loss = 0.0
         for some in shuffled.split(max(1, TAKEN // batch) * batch):
             targets = position[labels.index_select(0, some)]
             loss += _steps(state, _with_ones(z, some), targets, batch, lr)
+        if not math.isfinite(loss):
+            raise MmalignError(
+                f"training diverged in epoch {epoch + 1} of {stage}: its cross-entropy is no"
+                " longer finite; try a smaller learning rate"
+            )
+        loop.ended({"cross-entropy": loss / len(z)})
         epoch_ended(epoch + 1, loss / len(z), Linear(theta[:-1], theta[-1], classes))
     return Linear(theta[:-1].clone(), theta[-1].clone(), classes)
 

@@ -1,29 +1,13 @@
-"""Where a run happens: its folder, the folder of kept fits, and its device."""
+"""Where a run happens: its folder, and its device."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from mmalign.errors import MmalignError
-
-
-@contextmanager
-def kept_fits(given: Path | None, needed: bool) -> Iterator[Path | None]:
-    """Where representations are kept: the folder given, or one for this run if it needs one.
-
-    The draws of one seed differ in the head's shots alone, and share a representation.
-    """
-    if given is not None or not needed:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="mmalign-") as folder:
-        yield Path(folder)
 
 
 def new_folder(parent: Path) -> Path:

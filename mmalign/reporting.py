@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,22 +25,6 @@ def reported(
     seconds: float,
 ) -> Report:
     """The report, with all that is needed to judge it; ``first`` is the first run's problem."""
-    training = first.training
-    used = {p.name: f"{p.distribution} {p.version}" for p in registry.plugins if p.components}
-    context = {
-        "dataset": source.name,
-        "seen": len(training.seen),
-        "unseen": len(training.unseen),
-        "side_information": [n for n, v in training.views.items() if v.level == "class"],
-        "features": [n for n, v in training.views.items() if v.level == "sample"],
-        "reading": reading(recipe),
-        "data": dict(source.hashes),
-        "backbones": {name: dict(table) for name, table in source.backbones.items()},
-        "versions": versions(),
-        "plugins": used,
-        "seconds": round(seconds, 1),
-        "recipe_table": dict(recipe.table),
-    }
     protocol = recipe.protocol
     notes = [*first.notes, *source.notes]
     if protocol.split == "validation":
@@ -54,8 +39,45 @@ def reported(
         target={k: v for k, v in vars(recipe.target).items() if v not in (None, "")},
         notes=tuple(notes),
         facts=tuple(each.facts for each in done),
-        context=context,
+        context={
+            **context(recipe, registry, source, first),
+            "seconds": round(seconds, 1),
+            "recipe_table": dict(recipe.table),
+        },
     )
+
+
+def context(recipe: Recipe, registry: Registry, source: Source, first: Problem) -> dict[str, Any]:
+    """What a fit was made with: data, side information, versions, plugins."""
+    training = first.training
+    return {
+        "dataset": source.name,
+        "seen": len(training.seen),
+        "unseen": len(training.unseen),
+        "side_information": [n for n, v in training.views.items() if v.level == "class"],
+        "features": [n for n, v in training.views.items() if v.level == "sample"],
+        "reading": reading(recipe),
+        "data": dict(source.hashes),
+        "backbones": {name: dict(table) for name, table in source.backbones.items()},
+        "versions": versions(),
+        "plugins": used(registry),
+        "machine": machine(recipe),
+    }
+
+
+def used(registry: Registry) -> dict[str, str]:
+    """The plugins that offered anything, with their distributions and versions."""
+    return {p.name: f"{p.distribution} {p.version}" for p in registry.plugins if p.components}
+
+
+def machine(recipe: Recipe) -> dict[str, Any]:
+    """What the last bits of the numbers depend on besides: the device, threads, instructions."""
+    return {
+        "device": recipe.run.device,
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "architecture": platform.machine(),
+    }
 
 
 def reading(recipe: Recipe) -> str:

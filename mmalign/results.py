@@ -15,9 +15,10 @@ from rich.text import Text
 
 from mmalign.cells import Cell, Sweep
 from mmalign.errors import MmalignError
-from mmalign.job import Done, write_whole
+from mmalign.job import Done
 from mmalign.report import METRICS, Statistic, statistic
 from mmalign.summary import EXTRA, percent
+from mmalign.writing import write_whole
 
 Row: TypeAlias = Mapping[str, Any]
 PARTS = "; "  # between the parts of a cell that stands in several

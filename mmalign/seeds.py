@@ -12,28 +12,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import tomli_w
 from rich.console import Console
 from rich.text import Text
 
 from mmalign.answering import together
-from mmalign.bundlefiles import CARD
-from mmalign.card import card
 from mmalign.crew import Crew, Event
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor, Site
 from mmalign.job import WRONG
-from mmalign.place import made_folder, new_folder
+from mmalign.metricsfile import Metrics
+from mmalign.place import made_folder
 from mmalign.plugins import Registry
 from mmalign.progress import RunProgress
 from mmalign.recipe import Recipe
 from mmalign.report import Report
-from mmalign.run import Outcome, teller, write_numbers
+from mmalign.run import Outcome, at_work, begun, teller
+from mmalign.runfiles import MODEL, finish
 from mmalign.seedjob import SeedJob
-
-PARTS = "seeds"  # folder within a run's, gone when the run is over
+from mmalign.unfinished import seed_folder
 
 
 def apart(recipe: Recipe, executor: Executor, workers: int | None) -> bool:
@@ -61,26 +59,26 @@ def run_seeds(
     reuse: Path | None,
     workers: int | None,
     site: Site,
+    resume: Path | None = None,
 ) -> Outcome:
     """Do each seed as a job, ``workers`` at a time, and write what ``run`` writes.
 
     As many as the processors have room for by default. Where a seed fails the others go on,
-    and MmalignError is raised when their report is written.
+    and MmalignError is raised when their report is written. ``resume`` as of ``run``.
     """
     if reuse is not None:
         made_folder(reuse, "--reuse")
     began = time.perf_counter()
     absent = [place for place in (out / recipe.name, out) if not place.exists()]
-    folder = new_folder(out / recipe.name)
-    (folder / "recipe.toml").write_text(tomli_w.dumps(recipe.table), encoding="utf-8")
+    folder = begun(out, recipe) if resume is None else resume
     about = {"name": recipe.name, "folder": str(folder), "recipe": recipe.table}
-    registry.manager.hook.mmalign_run_started(run={**about, "seeds": recipe.seeds})
-    (folder / PARTS).mkdir()
     most = workers or max(1, site.processors // (recipe.run.threads or 1))
-    seeds = Seeds(recipe, registry, about, console, folder, reuse)
-    with site.hire(min(most, len(recipe.seeds))) as crew:
-        seeds.follow(crew)
-    report = seeds.write(time.perf_counter() - began)
+    with at_work(folder):
+        registry.manager.hook.mmalign_run_started(run={**about, "seeds": recipe.seeds})
+        seeds = Seeds(recipe, registry, about, console, folder, reuse)
+        with site.hire(min(most, len(recipe.seeds))) as crew:
+            seeds.follow(crew)
+        report = seeds.write(time.perf_counter() - began)
     if report is not None:
         registry.manager.hook.mmalign_run_ended(run=about, report=report)
     if not folder.exists():  # nothing has come of it, and nothing is left
@@ -102,13 +100,18 @@ class Seeds:
     console: Console
     folder: Path
     reuse: Path | None
-    metrics: dict[int, TextIO] = field(default_factory=dict)
+    metrics: dict[int, Metrics] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)
     wrong: dict[int, str] = field(default_factory=dict)
 
     def part(self, seed: int) -> Path:
         """The folder of a seed's job; its epochs are in a file beside it."""
-        return self.folder / PARTS / str(seed)
+        return seed_folder(self.folder, seed)
+
+    def lines(self, seed: int) -> Metrics:
+        """That file, opened to be written on."""
+        self.part(seed).parent.mkdir(exist_ok=True)
+        return Metrics(self.part(seed).with_suffix(".jsonl"))
 
     def follow(self, crew: Crew) -> None:
         """Have all of them done."""
@@ -117,8 +120,7 @@ class Seeds:
             while waiting or crew.jobs:
                 for place in crew.idle[: len(waiting)]:
                     seed = waiting.pop(0)
-                    path = self.part(seed).with_suffix(".jsonl")
-                    self.metrics[seed] = files.enter_context(path.open("w", encoding="utf-8"))
+                    self.metrics[seed] = files.enter_context(self.lines(seed))
                     table = self.recipe.table
                     crew.give(
                         place, SeedJob(self.recipe.name, table, seed, self.part(seed), self.reuse)
@@ -139,8 +141,8 @@ class Seeds:
             self.reports[seed] = said[1]
         elif what == "again":
             self.reports.pop(seed, None)
-            self.metrics[seed].seek(0)
-            self.metrics[seed].truncate()
+            self.metrics[seed].file.close()
+            self.metrics[seed] = self.lines(seed)
             line = Text(f"seed {seed}  {said}; once more")
             self.console.print(line, soft_wrap=True)
         else:
@@ -155,25 +157,25 @@ class Seeds:
             for seed in self.recipe.seeds:  # in this order, whichever came first
                 file.write(self.part(seed).with_suffix(".jsonl").read_bytes())
         good = [seed for seed in self.recipe.seeds if seed in self.reports]
-        report = None
+        bugs = any((self.part(seed) / WRONG).is_file() for seed in self.wrong)
         if good:
             report = joined([self.reports[seed] for seed in good], self.wrong, seconds)
-            write_numbers(self.folder, report)
-            (self.part(good[0]) / "model").rename(self.folder / "model")
-            text = card(report, good[0])
-            (self.folder / "model" / CARD).write_text(text, encoding="utf-8")
-        if not any((self.part(seed) / WRONG).is_file() for seed in self.wrong):
-            shutil.rmtree(self.folder / PARTS)
-            if not good and (self.folder / "metrics.jsonl").stat().st_size == 0:
-                shutil.rmtree(self.folder)  # no epoch has ended
-        return report
+            said = self.registry.trackers.notes(self.folder)
+            report = replace(report, notes=(*report.notes, *said))
+            finish(self.folder, report, self.part(good[0]) / MODEL, good[0], clear=not bugs)
+            return report
+        if not bugs and (self.folder / "metrics.jsonl").stat().st_size == 0:
+            shutil.rmtree(self.folder)  # no epoch has ended
+        return None
 
     @property
     def failure(self) -> str:
         """What went wrong; one mistake that stopped all of them is said once, and alone."""
-        if not self.reports:
-            return "\n  ".join(dict.fromkeys(self.wrong.values()))
+        if not self.reports and len(set(self.wrong.values())) == 1:
+            return next(iter(self.wrong.values()))
         lines = [f"seed {seed}: {why}" for seed, why in self.wrong.items()]
+        if not self.reports:
+            return "\n  ".join([f"all {len(lines)} seeds failed, in {self.folder}", *lines])
         some = f"{len(self.wrong)} of {len(self.recipe.seeds)} seeds failed"
         alone = f"--set run.seeds={list(self.wrong)} runs what failed alone"
         return "\n  ".join([f"{some}; the others are in {self.folder}", *lines, alone])

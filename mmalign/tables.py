@@ -71,6 +71,8 @@ class RunSettings:
     """Threads of one process; torch's own choice by default."""
     together: bool | Literal["auto"] = "auto"
     """Train the representations of several seeds as one batched model; "auto": on a GPU."""
+    checkpoint: Annotated[float, Field(ge=0)] = 60.0
+    """Seconds between two checkpoints, which a killed run loses at most; 0: after each epoch."""
 
     def __post_init__(self) -> None:
         if isinstance(self.seeds, tuple) and len(set(self.seeds)) < len(self.seeds):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,11 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from mmalign.align import Aligner, Batch, Noise, Scale, draw_noise
 from mmalign.contracts import Products
 from mmalign.feeding import Draw, Resident
+from mmalign.loop import Loop, State
 from mmalign.losses import Objective
 from mmalign.stored import Stored
-from mmalign.train import check_finite, precision_of
+from mmalign.terms import Terms
+from mmalign.train import precision_of
 from mmalign.types import Session, Training
 
 
@@ -61,6 +64,7 @@ def train_together(
     noise: Noise,
     scale: Scale,
     products: Products = "float32",
+    clip: float | None = None,
     stage: str = "representation",
 ) -> None:
     """Train each aligner in place, as ``train_aligner`` would alone, all in the same steps.
@@ -86,40 +90,67 @@ def train_together(
         return found
 
     step = vmap(grad_and_value(loss_of, has_aux=True), in_dims=(0, 0, 0, None))
-    for epoch in range(epochs):
-        sums: dict[str, Tensor] = {}
-        rows_seen = 0
+    state: dict[str, State] = {"weights": weights, "optimiser": optimiser}
+    for session, order, own in zip(sessions, orders, generators, strict=True):
+        state[f"order {session.seed}"] = order
+        state |= {f"noise {n} {session.seed}": each for n, each in own.items()}
+    kept_as = f"{stage} of {'+'.join(str(each.seed) for each in sessions)}"
+    loop = Loop(replace(sessions[0], epoch_ended=_each(sessions)), stage, epochs, state, kept_as)
+    for epoch in loop:
+        seen = Terms()
         for given in _side_by_side(feeds, orders, batch, draw):
-            rows = len(given[0][aligners[0].names[0]])
-            e = [{n: draw_noise(rows, latent, noise, g) for n, g in own.items()}
+            e = [{n: draw_noise(given[0].count, latent, noise, g) for n, g in own.items()}
                  for own in generators]  # fmt: skip
             with precision_of(products):
-                gradients, (loss, terms) = step(weights, _stacked(given), _stacked(e), epoch)
-            for name, weight in weights.items():
-                weight.grad = gradients[name]
+                gradients, (loss, terms) = step(
+                    weights, _stacked(_values(given)), _stacked(e), epoch
+                )
+            for name, each in (gradients if clip is None else _clipped(gradients, clip)).items():
+                weights[name].grad = each
             optimiser.step()
-            rows_seen += rows
-            for name, value in {"loss": loss, **terms}.items():
-                sums[name] = sums.get(name, 0) + value.detach()
-        means = {name: (value / rows_seen).tolist() for name, value in sums.items()}
-        for place, session in enumerate(sessions):
-            own = {name: values[place] for name, values in means.items()}
-            check_finite(own, stage, epoch)
-            session.epoch_ended(stage, epoch + 1, epochs, own)
+            seen.add(given[0], {"loss": loss, **terms})
+        means = [seen.means(stage, epoch + 1, seed=place) for place in range(len(sessions))]
+        loop.ended({f"{n}/{name}": v for n, own in enumerate(means) for name, v in own.items()})
     _unstack(weights, losses)
+
+
+def _each(sessions: Sequence[Session]) -> Callable[[str, int, int, Mapping[str, float]], None]:
+    """Tells each session its own terms of all, which are named by its place: "0/loss"."""
+
+    def told(stage: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
+        for place, session in enumerate(sessions):
+            own = f"{place}/"
+            session.epoch_ended(
+                stage, epoch, epochs,
+                {name.removeprefix(own): v for name, v in terms.items() if name.startswith(own)},
+            )  # fmt: skip
+
+    return told
 
 
 def _side_by_side(
     feeds: Sequence[Resident], orders: Sequence[torch.Generator], batch: int, draw: Draw
-) -> Iterator[list[dict[str, Tensor]]]:
-    """For each step the numbers of every seed's rows, those of a class for each of its rows."""
+) -> Iterator[Sequence[Batch]]:
+    """For each step every seed's batch."""
     epochs = [feed.batches(batch, draw, order) for feed, order in zip(feeds, orders, strict=True)]
-    for given in zip(*epochs, strict=True):
-        yield [
-            {n: x.index_select(0, each.places[n]) if n in each.places else x
-             for n, x in each.values.items()}
-            for each in given
-        ]  # fmt: skip
+    return zip(*epochs, strict=True)
+
+
+def _values(given: Sequence[Batch]) -> list[dict[str, Tensor]]:
+    """The numbers of every seed's rows, those of a class for each of its rows."""
+    return [
+        {n: x.index_select(0, each.places[n]) if n in each.places else x
+         for n, x in each.values.items()}
+        for each in given
+    ]  # fmt: skip
+
+
+def _clipped(gradients: Mapping[str, Tensor], most: float) -> dict[str, Tensor]:
+    """Each seed's gradients, scaled down so that their norm is at most so much."""
+    squares = [g.flatten(1).square().sum(1) for g in gradients.values()]
+    norm = torch.stack(squares).sum(0).sqrt()
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
+    return {name: g * factor.view(-1, *[1] * (g.ndim - 1)) for name, g in gradients.items()}
 
 
 def _stacked(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

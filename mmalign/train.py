@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmalign.align import Aligner, Batch, Noise, Scale, draw_noise
 from mmalign.contracts import Products, Weighted
 from mmalign.errors import MmalignError
 from mmalign.feeding import Draw
 from mmalign.group import Added, Group
+from mmalign.loop import Loop, State
 from mmalign.losses import Objective
 from mmalign.streaming import feed
+from mmalign.terms import Terms
 from mmalign.types import Session, Training
 
 
@@ -32,15 +33,18 @@ def train_aligner(
     noise: Noise,
     scale: Scale,
     products: Products = "float32",
+    clip: float | None = None,
     stage: str = "representation",
 ) -> None:
     """Train in place with Adam (amsgrad), telling the session of each epoch.
 
     ``products = "bfloat16"`` rounds the factors of every matrix product to bfloat16 and
-    adds up in float32; weights and optimiser stay float32. With a ``session.group`` each
-    process takes its share of every batch, and all make the same steps: rows and noise are
-    drawn for the whole batch, as by a process alone. Raises MmalignError when a loss is no
-    longer finite, and for one of whole batches in a group.
+    adds up in float32; weights and optimiser stay float32. ``clip`` is the largest norm that
+    all gradients together may have; larger ones are scaled down to it. With a
+    ``session.group`` each process takes its share of every batch, and all make the same steps:
+    rows and noise are drawn for the whole batch, as by a process alone. Where the session keeps
+    checkpoints, it goes on from the last one. Raises DivergedError when a loss is no longer
+    finite, and MmalignError for one of whole batches in a group.
     """
     group = session.group
     if group is not None:
@@ -51,24 +55,21 @@ def train_aligner(
     optimiser = torch.optim.Adam(aligner.parameters(), lr=lr, amsgrad=True, fused=True)
     order = session.generator(f"{stage}.order")
     generators = {n: session.generator(f"{stage}.noise.{n}", session.device) for n in aligner.names}
-    for epoch in range(epochs):
-        sums: dict[str, Tensor] = {}
-        rows_seen = 0
+    state: dict[str, State] = {"weights": aligner, "optimiser": optimiser, "order": order}
+    loop = Loop(session, stage, epochs, state | {f"noise {n}": g for n, g in generators.items()})
+    for epoch in loop:
+        seen = Terms()
         with closing(data.batches(batch, draw, order, group)) as batches:
             for given in batches:
                 e = {n: given.own(draw_noise(given.count, aligner.latent, noise, generators[n]))
                      for n in aligner.names}  # fmt: skip
                 with precision_of(products):
                     terms = gradients(aligner, objective, given, e, scale, epoch, added)
+                if clip is not None:
+                    nn.utils.clip_grad_norm_(aligner.parameters(), clip)
                 optimiser.step()
-                rows_seen += given.count
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0) + value
-        if group is not None:
-            sums = dict(zip(sums, group.sum(torch.stack([*sums.values()])), strict=True))
-        means = {name: float(value) / rows_seen for name, value in sums.items()}
-        check_finite(means, stage, epoch)
-        session.epoch_ended(stage, epoch + 1, epochs, means)
+                seen.add(given, terms)
+        loop.ended(seen.means(stage, epoch + 1, group))
     if group is not None:
         group.copy(aligner.parameters())  # processors of two kinds may round in two ways
     aligner.eval()
@@ -120,13 +121,3 @@ def precision_of(products: Products) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def check_finite(terms: Mapping[str, float], stage: str, epoch: int) -> None:
-    """Raise MmalignError, naming the terms, when training has diverged."""
-    wrong = [name for name, value in terms.items() if not math.isfinite(value)]
-    if wrong:
-        raise MmalignError(
-            f"training diverged in epoch {epoch + 1} of the {stage}: {', '.join(wrong)} is no"
-            " longer finite; try a smaller [method] lr, or check the scaling of the modalities"
-        )

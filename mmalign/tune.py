@@ -17,7 +17,7 @@ from rich.text import Text
 from mmalign.board import Board
 from mmalign.crew import Event, Hire
 from mmalign.errors import MmalignError
-from mmalign.job import Job, write_whole
+from mmalign.job import Job
 from mmalign.lock import locked
 from mmalign.plugins import Registry
 from mmalign.report import statistic
@@ -25,6 +25,7 @@ from mmalign.results import as_csv
 from mmalign.search import RUNS, VALUES, WRONG, Attempt, Search
 from mmalign.space import Space
 from mmalign.workers import Workers
+from mmalign.writing import write_whole
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmalign.arrays import Floats, Indices, Mask
+    from mmalign.checkpoints import Checkpoints
     from mmalign.group import Group
     from mmalign.stored import Stored
 
@@ -371,6 +372,7 @@ class Session:
     ``oracle`` measures a fitted thing on the rows that are asked; it is there only where the
     recipe says ``select = "test-oracle"``, and the report then says so first. ``group`` are
     the processes that fit together, each of which has a session like this one.
+    ``checkpoints`` is where training loops are kept (``Loop``), so that they can go on.
     """
 
     seed: int
@@ -379,6 +381,7 @@ class Session:
     reuse: Path | None = None
     oracle: Callable[[Any], Any] | None = None
     group: Group | None = None
+    checkpoints: Checkpoints | None = None
 
     def generator(self, name: str, device: str = "cpu") -> torch.Generator:
         """The random generator of this name: another draw moves none of its numbers."""

@@ -25,7 +25,7 @@ def module(path: Path) -> ModuleType:
 
 
 RUNNER = module(BENCHMARKS / "all.py")
-PAGE = module(ROOT / "tools" / "performance_page.py")
+PAGE = module(ROOT / "tools" / "results_pages.py")
 
 
 def test_every_program_is_found_and_told_of() -> None:
@@ -95,7 +95,7 @@ def test_runner_tells_failures_from_what_is_left_out(
 def test_page_shows_what_was_measured(tmp_path: Path) -> None:
     page = "Above.\n<!-- result step -->\nold\n<!-- end -->\nBelow.\n"
     missing = PAGE.written(page, tmp_path)
-    assert "*No result yet:* `python benchmarks/step.py --json" in missing
+    assert "*No result yet.* `python benchmarks/step.py` writes" in missing
     result = {"machine": {"cpu": "Good", "cpus": 2}, "clock": "cpu", "text": "a  1\nb  2"}
     (tmp_path / "step.json").write_text(json.dumps(result))
     once = PAGE.written(missing, tmp_path)
@@ -106,6 +106,7 @@ def test_page_shows_what_was_measured(tmp_path: Path) -> None:
     assert PAGE.written(once, tmp_path) == missing
 
 
-def test_page_is_as_its_results() -> None:
-    text = PAGE.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", PAGE.PAGES, ids=lambda path: path.stem)
+def test_page_is_as_its_results(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
     assert PAGE.written(text, BENCHMARKS / "results") == text, "run make docs"

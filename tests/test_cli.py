@@ -193,7 +193,11 @@ def test_an_interrupted_run_stops_without_a_traceback(tmp_path):
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert said.strip() == "interrupted; what was written stays"
+    folder = only(tmp_path / "runs" / "synthetic").relative_to(tmp_path)
+    assert said.splitlines() == [
+        f"go on with: mmalign run {folder} --resume",
+        "interrupted; what was written stays",
+    ]
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

@@ -17,23 +17,25 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress", "state"},
-    {"memory", "ahead", "group", "guard", "entries"},
-    {"arrays"},
+    {"memory", "ahead", "group", "writing", "guard", "entries"},
+    {"arrays", "checkpoints", "metricsfile"},
     {"stored"},
     {"moments"},
     {"types", "component", "shipped", "board", "lock", "extras", "terminal", "download", "unpack"},
     {"asking"},
-    {"stores", "answers", "figure", "grid", "calibration", "retrieval", "checked"},
+    {"stores", "answers", "loop", "figure", "grid", "calibration", "retrieval", "checked"},
     {"contracts", "report", "pictures", "datafiles", "bundlefiles"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
     {"trackers", "trust"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "rows", "card"},
-    {"feeding"},
+    {"feeding", "terms"},
     {"streaming"},
     {"train", "tables", "searching", "latentfiles", "listing", "systems"} | {"onnxfile"},
     {"recipe", "answering", "place", "together", "copies"},
-    {"bundle", "reporting", "newcomers", "sklearn", "inspecting"},
+    {"bundle", "reporting", "unfinished", "newcomers", "sklearn", "inspecting"},
+    {"runfiles", "reproduce"},
+    {"seedfit"},
     {"run", "extract", "fetching", "hub", "inspection_text"},
     {"job", "inputs", "processes"},
     {"seedjob", "crew", "cells", "comparison", "predictions"},
@@ -43,7 +45,7 @@ LAYERS = (
     {"series", "space"},
     {"drawing", "search"},
     {"sweep", "tune", "seeds"},
-    {"cli_model", "cli_recipes", "cli_data", "cli_hub"},
+    {"cli_model", "cli_recipes", "cli_data", "cli_hub", "cli_runs"},
     {"cli_latent"},
     {"cli"},
     {"__main__"},
@@ -58,6 +60,8 @@ LEARNING = {
     "align",
     "group",
     "feeding",
+    "loop",
+    "terms",
     "protocol",
     "scaling",
     "withheld",
@@ -115,6 +119,14 @@ PROGRAM = {
     "reporting",
     "extract",
     "run",
+    "runfiles",
+    "seedfit",
+    "unfinished",
+    "checkpoints",
+    "metricsfile",
+    "reproduce",
+    "cli_runs",
+    "writing",
     "copies",
     "processes",
     "__main__",
@@ -195,7 +207,15 @@ def test_core_imports_from_layers_below(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted((CORE / "testing").glob("*.py")), ids=lambda f: f.stem)
 def test_kit_sees_the_contracts_only(file: Path) -> None:
-    assert set(core(file)) <= {"errors", "arrays", "types", "contracts", "component", "testing"}
+    assert set(core(file)) <= {
+        "errors",
+        "arrays",
+        "types",
+        "contracts",
+        "checkpoints",
+        "component",
+        "testing",
+    }
 
 
 @pytest.mark.parametrize(

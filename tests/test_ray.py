@@ -166,7 +166,11 @@ def test_a_job_whose_process_is_killed_is_done_once_more(cluster, tmp_path, star
     running = started("run", name, *small, *on(cluster), cwd=tmp_path)
 
     def metrics():
-        return [path for path in tmp_path.glob("runs/mine/*/seeds/3.jsonl") if path.stat().st_size]
+        return [
+            path
+            for path in tmp_path.glob("runs/mine/*/unfinished/seed-3.jsonl")
+            if path.stat().st_size
+        ]
 
     soon(metrics)
     (process,) = processes(cluster)

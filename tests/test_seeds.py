@@ -15,7 +15,8 @@ from mmalign.executors import Executor, site
 from mmalign.plugins import discover
 from mmalign.recipe import read
 from mmalign.run import run
-from mmalign.seeds import PARTS, run_seeds
+from mmalign.seeds import run_seeds
+from mmalign.unfinished import UNFINISHED
 
 FILES = (
     *("metrics.jsonl", "confusion.csv", "recipe.toml"),
@@ -131,7 +132,11 @@ def test_a_seed_whose_process_is_killed_is_done_once_more(tmp_path, started):  #
     running = started("run", write(tmp_path), *laid, cwd=tmp_path)
 
     def half_way():
-        return [path for path in tmp_path.glob("runs/mine/*/seeds/3.jsonl") if path.stat().st_size]
+        return [
+            path
+            for path in tmp_path.glob("runs/mine/*/unfinished/seed-3.jsonl")
+            if path.stat().st_size
+        ]
 
     soon(half_way)
     (worker,) = children(running.pid)
@@ -162,13 +167,16 @@ def test_a_seed_that_fails_is_named_and_the_others_are_kept(tmp_path, started): 
     assert report["seeds"] == [1]
     assert report["notes"][0] == f"seed 3 failed, and is not in these numbers: {why}"
     assert json.loads((folder / "model" / "config.json").read_text())["seed"] == 1
-    assert not (folder / PARTS).exists()
+    assert not (folder / UNFINISHED).exists()
 
 
 def test_a_mistake_that_stops_every_seed_is_said_once(tmp_path):
     laid = ("--set", "run.seeds=2", "--set", "method.lr=1e30")
     said = refused("run", write(tmp_path), *laid, cwd=tmp_path)
-    assert said.count("diverged") == 1
+    assert said.startswith("error: all 2 seeds failed, in runs/mine/")  # each in its own batch
+    assert [line[:31] for line in said.splitlines()[1:]] == [
+        f"  seed {seed}: training diverged: loss"[:31] for seed in (0, 1)
+    ]
     said = refused("run", "mine.toml", "--set", "modality.image.array=x", *laid[:2], cwd=tmp_path)
     assert said.count("no array 'x'") == 1
 

@@ -1,5 +1,7 @@
 """The training loop: which rows it takes, what it learns, what it tells, when it stops."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import Small, aligner, assert_same, batch, flow, generator, gradients, training
@@ -9,7 +11,6 @@ from mmalign import (
     Aligner,
     Batch,
     CrossAlignment,
-    MmalignError,
     Objective,
     Ramp,
     Session,
@@ -20,7 +21,8 @@ from mmalign import (
 from mmalign.align import draw_noise
 from mmalign.contracts import Weighted
 from mmalign.feeding import Resident, indices
-from mmalign.train import check_finite
+from mmalign.terms import DivergedError, Terms
+from mmalign.together import _clipped
 
 SETTINGS = {
     "epochs": 6,
@@ -179,11 +181,59 @@ def test_other_draws_move_none_of_its_numbers():
     assert_same(fit(session), fit(Session(0)), rtol=0, atol=0)
 
 
-def test_divergence_is_an_error_that_names_the_epoch():
-    with pytest.raises(MmalignError, match=r"diverged in epoch \d+ of the representation"):
+def test_divergence_is_an_error_that_names_step_and_epoch():
+    with pytest.raises(DivergedError, match=r"in step \d+ of epoch \d+ of the representation"):
         fit(Session(0), lr=1e6)
 
 
-def test_a_term_that_is_not_finite_is_named():
-    with pytest.raises(MmalignError, match="epoch 3 of the test: kl, loss is no longer finite"):
-        check_finite({"a": 1.0, "kl": float("nan"), "loss": float("inf")}, "test", 2)
+@pytest.mark.parametrize("draw", ["random", "shuffle"])
+def test_divergence_names_the_terms_and_the_rows_of_the_batch(draw):
+    data, aligner, objective = untrained(Session(0))
+    (name,) = [name for name, view in data.views.items() if view.level == "sample"][:1]
+    values = data.views[name].values.copy()
+    values[7] = 3e38  # a number, but its error is none in float32
+    data = replace(data, views={**data.views, name: replace(data.views[name], values=values)})
+    heard = []
+    session = Session(0, epoch_ended=lambda *said: heard.append(said))
+    with pytest.raises(DivergedError) as caught:
+        train_aligner(aligner, objective, data, session, **SETTINGS | {"draw": draw})
+    error = caught.value
+    assert error.epoch == len(heard) + 1
+    rows = indices(
+        len(data.labels), SETTINGS["batch"], draw, order_of(Session(0), error.epoch, draw)
+    )
+    assert error.rows == tuple(rows[error.step - 1].tolist())
+    assert 7 in error.rows
+    assert not any(7 in before for before in rows[: error.step - 1])
+    assert "loss" in error.terms
+    assert "kl" in error.terms or "reconstruction" in error.terms
+    assert f"({len(error.rows)} in all)" in str(error)
+
+
+def order_of(session, epoch, draw):
+    """The generator of the order, where this epoch (from 1) begins."""
+    order = session.generator("representation.order")
+    for _ in range(epoch - 1):
+        indices(len(training().labels), SETTINGS["batch"], draw, order)
+    return order
+
+
+def test_a_seed_among_several_that_diverges_is_told_by_its_own_terms():
+    seen = Terms()
+    given = Batch({"x": torch.zeros(2, 1)}, {}, picked=torch.tensor([4, 9]))
+    seen.add(given, {"loss": torch.tensor([1.0, 1.0]), "kl": torch.tensor([1.0, 1.0])})
+    seen.add(given, {"loss": torch.tensor([1.0, 3.0]), "kl": torch.tensor([float("inf"), 2.0])})
+    assert seen.means("test", 1, seed=1) == {"loss": 1.0, "kl": 0.75}
+    with pytest.raises(DivergedError, match="kl no longer finite in step 2 of epoch 1 of the test"):
+        seen.means("test", 1, seed=0)
+
+
+def test_clipping_bounds_the_norm_of_all_gradients_together():
+    """Against steps of plain SGD's kind: Adam's own steps do not depend on the gradient's size."""
+    gradient = {"a": torch.tensor([[3.0, 0.0], [0.3, 0.0]]), "b": torch.tensor([[4.0], [0.4]])}
+    clipped = _clipped(gradient, 1.0)
+    norms = sum(each.square().sum(1) for each in clipped.values()).sqrt()
+    torch.testing.assert_close(norms, torch.tensor([1.0, 0.5]))
+    assert_same(fit(Session(0), clip=1e9), fit(Session(0)), rtol=0, atol=0)
+    small = fit(Session(0), clip=1e-3)
+    assert not any(torch.equal(small[name], value) for name, value in fit(Session(0)).items())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from mmalign.checkpoints import Checkpoints
 from mmalign.contracts import LatentSpace, Reclassable
 from mmalign.errors import MmalignError
 from mmalign.testing.trial import Trial, globals_kept
@@ -118,6 +122,37 @@ def is_its_seed(trial: Trial) -> None:
         np.array_equal(everything(trial, trial.fit()), everything(trial, trial.fitted)),
         "fitted again with the same seed it gives other scores; draw everything from"
         " session.generator(...)",
+    )
+
+
+class Killed(BaseException):
+    """Ends a fit in its middle, as a killed process does."""
+
+
+def goes_on_where_it_was_killed(trial: Trial) -> None:
+    """Begun again with the checkpoints of a fit that was killed, it comes to the same bits."""
+    count = 0
+
+    def told(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == last:
+            raise Killed
+
+    last = -1  # the first time, to see how often it tells of an epoch
+    trial.fit(Session(0, epoch_ended=told))
+    last, count = count // 2 + 1, 0
+    if last == 1:
+        return
+    with TemporaryDirectory() as folder:
+        keeping = Session(0, epoch_ended=told, checkpoints=Checkpoints(Path(folder), 0))
+        with suppress(Killed):
+            trial.fit(keeping)
+        again = trial.fit(Session(0, checkpoints=Checkpoints(Path(folder), 0)))
+    trial.require(
+        np.array_equal(everything(trial, again), everything(trial, trial.fitted)),
+        "killed and begun again from its checkpoints, it gives other scores; give Loop all that an"
+        " epoch changes, and draw nothing between the loop's making and its first epoch",
     )
 
 
@@ -240,6 +275,7 @@ CHECKS = (
     is_its_tensors,
     refuses_other_tensors,
     is_its_seed,
+    goes_on_where_it_was_killed,
     leaves_the_process_alone,
     leaves_its_inputs_alone,
     says_facts,

@@ -180,9 +180,9 @@ class Trial:
         """A backbone, loaded."""
         return self.component.extractor("cpu")
 
-    def fit(self) -> Any:
-        """Fit anew with seed 0."""
-        session = Session(0)
+    def fit(self, session: Session | None = None) -> Any:
+        """Fit anew, with seed 0 where no session is given."""
+        session = session or Session(0)
         if self.kind == "head":
             return self.head[0].fit(TinyLatents(session), session)
         return self.component.fit(self.training, self.parts, session)

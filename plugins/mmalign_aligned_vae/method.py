@@ -51,6 +51,8 @@ class AlignedVAE:
     """Sum a row's pair terms, or divide them by the number of pairs that it has."""
     products: Products = "float32"
     """Factors of matrix products in training; "bfloat16" rounds them and sums in float32."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of all gradients of a step together; larger ones are scaled down to it."""
     fusion: Literal["product", "mixture", "mixture-of-products"] = "product"
     """How the posteriors of a row with several modalities become one, when it is scored."""
     stacking: bool = False

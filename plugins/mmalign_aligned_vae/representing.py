@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from mmalign import (
     ERRORS,
@@ -23,6 +23,7 @@ from mmalign import (
     ramp,
     train_aligner,
     train_together,
+    write_whole,
 )
 
 if TYPE_CHECKING:
@@ -96,16 +97,15 @@ def _objective(method: AlignedVAE, parts: Parts) -> Objective:
 
 def _schedule(method: AlignedVAE) -> dict[str, Any]:
     """The settings that a training loop takes."""
-    names = ("epochs", "batch", "lr", "draw", "noise", "scale", "products")
+    names = ("epochs", "batch", "lr", "draw", "noise", "scale", "products", "clip")
     return {name: getattr(method, name) for name in names}
 
 
 def _keep(aligner: Aligner, file: Path) -> None:
     """Keep the weights, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    save_file({k: v.contiguous().cpu() for k, v in aligner.state_dict().items()}, part)
-    part.replace(file)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in aligner.state_dict().items()}
+    write_whole(file, save(weights))
 
 
 def _kept(

@@ -66,7 +66,7 @@ def train_part(
     latents: Latents,
     session: Session,
     epochs: int,
-    epoch_ended: Callable[[int, float, Linear], None] = lambda *_: None,
+    epoch_ended: Callable[[int, float, Linear], None] | None = None,
 ) -> Linear:
     """Draw the training set of one classifier, once, and train on it.
 
@@ -78,10 +78,6 @@ def train_part(
     if not classes:
         return Linear.nothing(latents.dim)
 
-    def ended(epoch: int, loss: float, now: Linear) -> None:
-        session.epoch_ended(purpose, epoch, epochs, {"cross-entropy": loss})
-        epoch_ended(epoch, loss, now)
-
     return fit_linear(
         z,
         labels,
@@ -91,5 +87,8 @@ def train_part(
         lr=head.lr,
         initialisation=session.generator(f"{purpose}.initialisation"),
         order=session.generator(f"{purpose}.order"),
-        epoch_ended=ended,
+        epoch_ended=epoch_ended or (lambda *_: None),
+        # What listens must hear of every epoch, those before a checkpoint too.
+        session=session if epoch_ended is None else replace(session, checkpoints=None),
+        stage=purpose,
     )

@@ -10,6 +10,7 @@ from failing import Named, failing
 
 from mmalign import (
     Fitted,
+    Loop,
     MmalignError,
     Parts,
     Session,
@@ -168,6 +169,28 @@ def test_wrong_method_is_caught(wrong: Any, check: str, said: str) -> None:
 
 def test_sound_method_passes() -> None:
     assert failing(method()) == {}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_loop_that_keeps_too_little_is_caught(whole: bool) -> None:
+    """Means that drift by a draw in each epoch; the draws are kept, or not."""
+
+    def fit(self: Any, training: Any, parts: Parts, session: Session) -> Fitted:
+        made, order = method().fit(training, parts, session), session.generator("order")
+        state = {"points": made.points} | ({"order": order} if whole else {})
+        loop = Loop(session, "drift", 5, state)
+        for _ in loop:
+            made.points += torch.rand(made.points.shape, generator=order)
+            loop.ended({"drift": 1.0})
+        return Prototypes(made.points)
+
+    found = failing(drifting(fit))
+    assert ("goes-on-where-it-was-killed" in found) is not whole
+
+
+def drifting(fit: Callable[..., Any]) -> Any:
+    """A method with this ``fit``."""
+    return component(type("Drifting", (type(method()),), {"__doc__": "Drifts.", "fit": fit}))()
 
 
 class Forgetful(Prototypes):

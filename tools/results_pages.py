@@ -1,4 +1,4 @@
-"""Write what benchmarks measured into docs/performance.md: python tools/performance_page.py.
+"""Write what programs measured into the pages of docs/: python tools/results_pages.py.
 
 Between ``<!-- result NAME -->`` and ``<!-- end -->`` goes the table of benchmarks/results/NAME.json
 as the program printed it, and the machine; all else on the page is written by hand. A result that
@@ -12,17 +12,17 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = [ROOT / "docs" / name for name in ("performance.md", "reliability.md")]
 PLACE = re.compile(r"(<!-- result (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def shown(name: str, results: Path) -> str:
     """The table of one result, or what to run for it."""
-    program = f"python benchmarks/{name}.py"
+    program = "make soak" if name == "soak" else f"python benchmarks/{name}.py"
     path = results / f"{name}.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if "text" not in result or result.get("small"):
-        return f"*No result yet:* `{program} --json benchmarks/results/{name}.json`\n"
+        return f"*No result yet.* `{program}` writes `benchmarks/results/{name}.json`\n"
     machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     lines = [line.rstrip() for line in result["text"].splitlines()]
     table = "\n".join(lines)
@@ -35,9 +35,10 @@ def written(page: str, results: Path) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(written(page, ROOT / "benchmarks" / "results"), encoding="utf-8")
+    """Write the pages anew."""
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        path.write_text(written(page, ROOT / "benchmarks" / "results"), encoding="utf-8")
 
 
 if __name__ == "__main__":
