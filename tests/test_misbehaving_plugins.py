@@ -274,9 +274,11 @@ def test_no_tracker_wraps_the_others(folder: Path) -> None:
     assert "mmalign_epoch_ended would wrap those of other plugins" in problem
 
 
-def test_a_run_survives_its_tracker(folder: Path) -> None:
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_run_survives_its_tracker(seeds: int, folder: Path) -> None:
+    """In this process, and with each seed in a process of its own."""
     install(folder, tracker(started="print('begun')", epoch="1 / 0", ended="1 / 0"))
-    done = call("run", "synthetic", *SMALL, "--seeds", 1, cwd=folder)
+    done = call("run", "synthetic", *SMALL, "--seeds", seeds, cwd=folder)
     assert done.returncode == 0
     run = only(folder / "runs" / "synthetic")
     why = f"{WHO}: mmalign_epoch_ended raised ZeroDivisionError"
