@@ -84,7 +84,8 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every plugin, in the order of their names, and ask each for its components.
 
     A plugin that fails in any way is kept with its problem and harms nothing else.
-    ``MMALIGN_PLUGINS=a,b`` restricts to those; tests hand in ``entries``.
+    ``MMALIGN_PLUGINS=a,b`` restricts to those, ``MMALIGN_PLUGINS=`` to mmalign's own; tests hand in
+    ``entries``. Raises MmalignError for a name that is none.
     """
     registry = Registry()
     registry.manager.add_hookspecs(hooks)
