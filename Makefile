@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench soak clean
+RELEASE := .venv-release/bin
+
+.PHONY: help run test test-slow test-plugin test-vision lint format docs bench soak lock audit package release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -50,5 +52,32 @@ soak: .venv/installed  ## Kill, fuzz and fault tests for MINUTES=20, and their r
 	$(BIN)/python tools/soak.py --minutes $(MINUTES) --json benchmarks/results/soak.json
 	$(BIN)/python tools/results_pages.py
 
+lock: .venv/installed  ## Pin the versions of this environment
+	$(BIN)/python tools/lock.py --write
+
+.venv-release/installed: tools/requirements.txt
+	$(PYTHON) -m venv .venv-release
+	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	touch $@
+
+audit: .venv-release/installed  ## Known vulnerabilities of the pinned versions; advice
+	$(RELEASE)/python tools/audit.py
+
+package: .venv-release/installed  ## Build the source distribution and the wheel, and check them
+	rm -rf dist
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(RELEASE)/python -m build
+	$(RELEASE)/twine check --strict dist/*
+
+release: package  ## The wheel into an empty environment, and run there (minutes)
+	rm -rf build
+	$(PYTHON) -m venv build/smoke
+	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	mkdir build/elsewhere
+	cd build/elsewhere && ../smoke/bin/mmalign plugins --trust && ../smoke/bin/mmalign check && ../smoke/bin/mmalign run quickstart
+	$(MAKE) sbom
+
+sbom: .venv-release/installed  ## Bill of materials of what `make release` installed
+	$(RELEASE)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/mmalign.cdx.json build/smoke/bin/python
+
 clean:  ## Remove what was built; runs/ stays
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-release build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

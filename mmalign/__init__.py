@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mmalign.arrays import Floats as Floats
     from mmalign.arrays import Indices as Indices
     from mmalign.arrays import Mask as Mask
+    from mmalign.asking import fit_head as fit_head
+    from mmalign.asking import head_scores as head_scores
+    from mmalign.asking import tune_head as tune_head
     from mmalign.bundle import load as load
     from mmalign.bundle import save_model as save_model
     from mmalign.calibration import fit_temperature as fit_temperature
@@ -129,6 +132,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "align": ("Aligner", "Batch", "Noise", "Pass", "Scale", "sample"),
     "arrays": ("Floats", "Indices", "Mask"),
+    "asking": ("fit_head", "head_scores", "tune_head"),
     "bundle": ("load", "save_model"),
     "calibration": ("fit_temperature",),
     "classfile": (

@@ -9,7 +9,10 @@ import numpy as np
 
 from mmalign.answers import Answers, read_parts
 from mmalign.arrays import Floats, Indices
+from mmalign.asking import inside
+from mmalign.checked import CheckedScorer, facts_of, fitted_by
 from mmalign.contracts import Fitted, LatentSpace, TrainsTogether, Variant
+from mmalign.guard import gathered
 from mmalign.protocol import pose
 from mmalign.report import Measures, judge
 from mmalign.searching import retrieval_of
@@ -43,14 +46,16 @@ def answer(
     if ORACLE in problem.notes:
         question = problem.question
         session = replace(session, oracle=lambda fitted: measured_by(fitted, question))
-    fitted = recipe.method.fit(problem.training, recipe.parts, session)
-    variants: Mapping[str, Variant] = getattr(fitted, "variants", {})
-    measured = {name: measured_by(each, problem.question) for name, each in variants.items()}
-    facts = fitted.facts
+    with gathered() as notes:
+        fitted = fitted_by(recipe.method, problem.training, recipe.parts, session)
+        variants: Mapping[str, Variant] = {"": fitted, **getattr(fitted, "variants", {})}
+        scorers = {name: CheckedScorer(each, recipe.method) for name, each in variants.items()}
+        measured = {name: measured_by(each, problem.question) for name, each in scorers.items()}
+        facts = facts_of(recipe.method, fitted)
+    problem = replace(problem, notes=(*problem.notes, *notes))
     if recipe.report.retrieval and isinstance(fitted, LatentSpace):
         facts = {**facts, "retrieval": retrieval_of(fitted, problem)}
-    answered = Answer(measured_by(fitted, problem.question), measured, facts)
-    return problem, fitted, answered
+    return problem, fitted, Answer(measured.pop(""), measured, facts)
 
 
 def posed(
@@ -81,7 +86,8 @@ def train_together(
     modalities, protocol = recipe.parts.modalities, recipe.protocol
     posed = (pose(source, views, modalities, protocol, session.seed) for session in sessions)
     trainings = [problem.training for problem in posed]
-    return recipe.method.train_together(trainings, recipe.parts, sessions)
+    with inside(recipe.method, "train_together()"):
+        return recipe.method.train_together(trainings, recipe.parts, sessions)
 
 
 def measured_by(scorer: Variant, question: Question) -> Measures:

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from mmalign.asking import inside
 from mmalign.bundlefiles import (
     CARD,
     CONFIG,
@@ -109,7 +110,8 @@ def load(path: str | Path, registry: Registry | None = None) -> Model:
     except (KeyError, ValueError) as error:
         raise MmalignError(f"{folder}: incomplete or altered ({error})") from None
     try:
-        fitted = method.restore(tensors, signature, parts)
+        with inside(method, "restore()"):
+            fitted = method.restore(tensors, signature, parts)
     except MmalignError as error:
         raise MmalignError(f"{folder / WEIGHTS}: {error}") from None
     return Model(signature, scalings, parts.modalities, fitted, table, _card(folder))

@@ -100,8 +100,17 @@ def cp(
 
 
 @app.command()
-def plugins() -> None:
+def plugins(
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import none: show what would be, and whose files.")
+    ] = False,
+) -> None:
     """List plugins: name, version, distribution and state."""
+    if trust:
+        from mmalign.trust import show
+
+        show(make_console())
+        return
     from mmalign.listing import plugins as table
     from mmalign.plugins import discover
 

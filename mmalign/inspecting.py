@@ -9,6 +9,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from mmalign.asking import inside
+from mmalign.checked import viewed
 from mmalign.contracts import Modality
 from mmalign.datafiles import Inspectable, Inspection
 from mmalign.errors import MmalignError, did_you_mean
@@ -91,13 +93,14 @@ def _is(root: Path, path: Path) -> bool:
 
 def look(what: Chosen) -> Inspection:
     """Look through the folder, and let each of the recipe's modalities have its numbers."""
-    found = what.dataset.inspect()
+    with inside(what.dataset, "inspect()"):
+        found = what.dataset.inspect()
     if found.source is None:
         return found
     plan, problems = list(found.plan), list(found.problems)
     for name, modality in what.modalities.items():
         try:
-            view = modality.view(found.source)
+            view = viewed(modality, found.source, modality.view)
             lacking = int((~view.mask).sum())
             less = f", {lacking:,} of which lack it" if lacking else ""
             kind = "samples" if view.level == "sample" else "classes"

@@ -81,6 +81,8 @@ def plugins(registry: Registry) -> RenderableType:
         state = Text(", ".join(plugin.components) or "ready: hooks only")
         if plugin.problem:
             state = Text(f"not loaded: {plugin.problem}", style="red")
+        for note in plugin.notes:
+            state.append(f"\n{note}", style="yellow")
         table.add_row(plugin.name, plugin.version, plugin.distribution, state)
     lines: list[RenderableType] = [table]
     for (kind, name), origins in registry.origins.items():

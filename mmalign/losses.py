@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from mmalign.asking import loss_value
 from mmalign.component import component
 from mmalign.contracts import ErrorName, ReconstructionError, Weighted
 from mmalign.types import Gaussian
@@ -194,9 +195,11 @@ class Objective:
 
         def value(i: str, j: str) -> Tensor:
             if loss.over == "ordered-pairs":
-                return loss(*flow.decoding(i, j), self.errors[j])
+                x, decoded = flow.decoding(i, j)
+                return loss_value(loss, len(x), x, decoded, self.errors[j])
             p, q = flow.posterior(i, j), flow.posterior(j, i)
-            return loss(p, q).expand(len(p.mean))  # the one number of "batches" for each row
+            # The one number of "batches" for each row.
+            return loss_value(loss, len(p.mean), p, q).expand(len(p.mean))
 
         tuples = permutations if loss.over.startswith("ordered") else combinations
         return self._sum(flow, list(tuples(flow.names, 2)), value, mean=self.mean)

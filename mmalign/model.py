@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmalign.arrays import Floats
+from mmalign.checked import scores_of
 from mmalign.contracts import Fitted, LatentSpace, Modality
 from mmalign.errors import MmalignError
 from mmalign.types import Scaling, Signature, View
@@ -55,7 +56,7 @@ class Model:
         trained on, and for a row that lacks every modality.
         """
         views = self._views(features)
-        return self.fitted.scores(views, self._indices(classes))
+        return scores_of(self.fitted, self.fitted, views, self._indices(classes))
 
     def predict(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmalign.checked import viewed
 from mmalign.classfile import read_class_file
 from mmalign.errors import MmalignError
 from mmalign.types import Source, Splits, View
@@ -56,7 +57,7 @@ def read_newcomers(path: Path, model: Model) -> Newcomers:
     for name, modality in modalities.items():
         view = getattr(modality, "view_of_newcomers", modality.view)
         try:
-            views[name] = view(source)
+            views[name] = viewed(modality, source, view)
         except MmalignError as error:
             lacking[name] = str(error)
     if not views:

@@ -6,11 +6,9 @@ the same door as anyone's, and every caller asks for a registry of its own.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import FunctionType, ModuleType
 
 import pluggy
@@ -18,9 +16,11 @@ import pluggy
 from mmalign import hooks
 from mmalign.component import complete
 from mmalign.contracts import KINDS, Kind
+from mmalign.entries import GROUP, Plugin, plugin_of, wanted
 from mmalign.errors import MmalignError, did_you_mean
+from mmalign.guard import Hung, gathered, guarded, most_seconds, name_home, name_package
+from mmalign.trackers import Trackers
 
-GROUP = "mmalign"
 HOOKS: dict[str, Kind] = {
     "mmalign_datasets": "dataset",
     "mmalign_modalities": "modality",
@@ -29,18 +29,7 @@ HOOKS: dict[str, Kind] = {
     "mmalign_methods": "method",
     "mmalign_backbones": "backbone",
 }
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """Where a component comes from, and whether it could be loaded."""
-
-    name: str
-    version: str
-    distribution: str
-    module: str
-    components: tuple[str, ...] = ()
-    problem: str | None = None
+MOST = 120.0  # seconds that a plugin may take to be imported
 
 
 @dataclass
@@ -53,6 +42,7 @@ class Registry:
     )
     origins: dict[tuple[Kind, str], list[Plugin]] = field(default_factory=dict)
     manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager(GROUP))
+    trackers: Trackers = field(default_factory=Trackers)
 
     def find(self, kind: Kind, name: str) -> type:
         """The component of this kind and name.
@@ -94,83 +84,62 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every plugin, in the order of their names, and ask each for its components.
 
     A plugin that fails in any way is kept with its problem and harms nothing else.
-    ``MMALIGN_PLUGINS=a,b`` restricts to those; tests hand in ``entries``.
+    ``MMALIGN_PLUGINS=a,b`` restricts to those, ``MMALIGN_PLUGINS=`` to mmalign's own; tests hand in
+    ``entries``. Raises MmalignError for a name that is none.
     """
     registry = Registry()
     registry.manager.add_hookspecs(hooks)
-    found = list(entry_points(group=GROUP) if entries is None else entries)
-    only = os.environ.get("MMALIGN_PLUGINS")
-    wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
-    by_name: dict[str, list[EntryPoint]] = {}
-    for entry in _ordered(found):
-        if wanted is None or entry.name in wanted:
-            by_name.setdefault(entry.name, []).append(entry)
-    unknown = sorted((wanted or set()) - set(by_name))
-    if unknown:
-        names = [entry.name for entry in found]
-        raise MmalignError(
-            f"MMALIGN_PLUGINS names '{unknown[0]}': no such plugin;"
-            f" {did_you_mean(unknown[0], names)}"
-        )
-    for entries_of_name in by_name.values():
+    for entries_of_name in wanted(entries).values():
         _load(registry, entries_of_name)
     return registry
 
 
-def _ordered(found: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """By name; one that is found twice counts once, but not one of two distributions.
-
-    Entry points are equal without regard to their distribution, so they make no set.
-    """
-    apart = {(each.name, each.value, _plugin(each).distribution): each for each in found}
-    return [apart[key] for key in sorted(apart)]
-
-
 def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
-    plugin = _plugin(entries[0])
+    plugin = plugin_of(entries[0])
     if len(entries) > 1:
-        both = " and ".join(_plugin(entry).distribution for entry in entries)
+        both = " and ".join(plugin_of(entry).distribution for entry in entries)
         problem = f"{both} both call a plugin '{plugin.name}'; uninstall one of them"
-        registry.plugins.extend(replace(_plugin(entry), problem=problem) for entry in entries)
+        registry.plugins.extend(replace(plugin_of(entry), problem=problem) for entry in entries)
         return
-    try:
-        module = entries[0].load()
-        registry.manager.register(module, name=plugin.name)
-        registry.manager.check_pending()
-        offered = _components(module, _implemented(registry.manager, module))
-    # A plugin is somebody else's program: whatever it raises, SystemExit included, is its
-    # problem and not that of a recipe which does without it.
-    except (Exception, SystemExit) as error:
-        if registry.manager.has_plugin(plugin.name):
-            registry.manager.unregister(name=plugin.name)
-        said = " ".join(str(error).split()) or "no message"
-        registry.plugins.append(replace(plugin, problem=f"{type(error).__name__}: {said}"))
-        return
+    most, offered = most_seconds(MOST), []
+    with gathered() as notes:
+        try:
+            with guarded(plugin.home, "while it was imported", most):
+                offered = _asked(registry, plugin, entries[0])
+        # A plugin is somebody else's program: whatever it raises, SystemExit included, is its
+        # problem and not that of a recipe which does without it.
+        except (Exception, SystemExit, Hung) as error:
+            if registry.manager.has_plugin(plugin.name):
+                registry.manager.unregister(name=plugin.name)
+            said = " ".join(str(error).split()) or "no message"
+            plugin = replace(plugin, problem=f"{type(error).__name__}: {said}")
     names = tuple(f"{kind}:{each.name}" for kind, each in offered)  # type: ignore[attr-defined]
-    plugin = replace(plugin, components=names)
+    plugin = replace(plugin, components=names, notes=tuple(notes))
     registry.plugins.append(plugin)
     for kind, each in offered:
         name: str = each.name  # type: ignore[attr-defined]
+        name_home(each, f"{kind} '{name}' ({plugin.home})")
+        name_package(each.__module__, plugin.home)
         registry.components[kind].setdefault(name, each)
         registry.origins.setdefault((kind, name), []).append(plugin)
 
 
-def _plugin(entry: EntryPoint) -> Plugin:
-    name, version = _distribution(entry.dist)
-    return Plugin(entry.name, version, name, entry.value)
+def _asked(registry: Registry, plugin: Plugin, entry: EntryPoint) -> list[tuple[Kind, type]]:
+    """Import a plugin, register its hooks, and ask for its components; its code runs here."""
+    module, manager = entry.load(), registry.manager
+    manager.register(module, name=plugin.name)
+    manager.check_pending()
+    callers = sorted(manager.get_hookcallers(module) or [], key=lambda each: each.name)
+    offered = _components(module, _implemented(callers, module))
+    stand_in = registry.trackers.stand_in(plugin, module, callers)
+    if stand_in is not None:
+        manager.unregister(module)
+        manager.register(stand_in, name=plugin.name)
+    return offered
 
 
-# Each of the two reads the whole of a distribution's METADATA, its README too; the plugins of
-# one distribution share the object.
-@cache
-def _distribution(dist: Distribution | None) -> tuple[str, str]:
-    """Name and version."""
-    return (dist.metadata["Name"], dist.version) if dist else ("unknown", "unknown")
-
-
-def _implemented(manager: pluggy.PluginManager, module: ModuleType) -> set[str]:
-    """The hooks that a plugin implements. Raises TypeError for a function that only looks so."""
-    callers = manager.get_hookcallers(module) or []
+def _implemented(callers: Sequence[pluggy.HookCaller], module: ModuleType) -> set[str]:
+    """The hooks that a plugin implements. Raises TypeError for what only looks like one."""
     implemented = {caller.name for caller in callers}
     for name, value in vars(module).items():
         looks_so = name.startswith("mmalign_") and isinstance(value, FunctionType)
@@ -178,6 +147,10 @@ def _implemented(manager: pluggy.PluginManager, module: ModuleType) -> set[str]:
             raise TypeError(f"{name} is no hook; decorate it with @mmalign.hookimpl")
     if not implemented:
         raise TypeError("it implements no hook; see docs/hooks.md for those there are")
+    for caller in callers:
+        for impl in caller.get_hookimpls():
+            if impl.plugin is module and (impl.wrapper or impl.hookwrapper):
+                raise TypeError(f"{caller.name} would wrap those of other plugins; leave that out")
     return implemented
 
 

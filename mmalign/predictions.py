@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 import numpy as np
 
 from mmalign.errors import MmalignError
+from mmalign.guard import guarded, named
 from mmalign.inputs import Asked
 from mmalign.model import Model
 
@@ -68,7 +69,8 @@ def best_of(
     row, names = 0, model.known_classes if among is None else tuple(among)
     warm = model.temperature if among is None else None
     for part in asked:
-        scores = model.scores(part.features, names)
+        with guarded(named(model.fitted), "while it scored"):  # the answers may be on stdout
+            scores = model.scores(part.features, names)
         likely = None if warm is None else probabilities(scores, warm)
         for place, order in enumerate(np.argsort(-scores, axis=1, kind="stable")[:, :top]):
             chances = [None] * len(order) if likely is None else likely[place, order].tolist()

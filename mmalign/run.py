@@ -91,6 +91,7 @@ def run(
             done += answers
         first = first or posed(recipe, source, views, recipe.seeds[0], recipe.draws[0] or 0)
         report = reported(recipe, registry, source, first, done, time.perf_counter() - began)
+        report = replace(report, notes=(*report.notes, *registry.trackers.notes(folder)))
         if group is not None:
             report = replace(report, context={**report.context, "processes": group.size})
         finish(folder, report, seed_folder(folder, recipe.seeds[0]) / MODEL, recipe.seeds[0])

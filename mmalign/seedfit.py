@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mmalign import checked
 from mmalign.answering import Answer, answer
 from mmalign.plugins import Registry
 from mmalign.recipe import Recipe
@@ -19,9 +20,7 @@ from mmalign.unfinished import check_same, fit_folder
 
 def loaded(recipe: Recipe) -> tuple[Source, Mapping[str, View]]:
     """What the data set offers, and each modality's numbers."""
-    source = recipe.dataset.load()
-    views = {name: each.view(source) for name, each in recipe.parts.modalities.items()}
-    return source.with_word_of(views), views
+    return checked.loaded(recipe.dataset, recipe.parts.modalities)
 
 
 def fit_seed(

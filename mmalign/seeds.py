@@ -160,6 +160,8 @@ class Seeds:
         bugs = any((self.part(seed) / WRONG).is_file() for seed in self.wrong)
         if good:
             report = joined([self.reports[seed] for seed in good], self.wrong, seconds)
+            said = self.registry.trackers.notes(self.folder)
+            report = replace(report, notes=(*report.notes, *said))
             finish(self.folder, report, self.part(good[0]) / MODEL, good[0], clear=not bugs)
             return report
         if not bugs and (self.folder / "metrics.jsonl").stat().st_size == 0:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E40
 
 from mmalign.arrays import Floats, Indices  # noqa: E402
 from mmalign.calibration import probabilities  # noqa: E402
+from mmalign.checked import fitted_by  # noqa: E402
 from mmalign.model import Model  # noqa: E402
 from mmalign.plugins import discover  # noqa: E402
 from mmalign.recipe import assemble_parts  # noqa: E402
@@ -130,7 +131,7 @@ class AlignedVAEClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         method, parts = assemble_parts(table, discover(), "AlignedVAEClassifier")
         problem = scale(Problem(training, _no_question(seen, unseen), {}), parts.modalities)
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        fitted = method.fit(problem.training, parts, Session(seed, self.device))
+        fitted = fitted_by(method, problem.training, parts, Session(seed, self.device))
         self.model_ = Model(
             problem.training.signature,
             problem.scalings,

@@ -13,6 +13,7 @@ import mmalign
 from mmalign import results
 from mmalign.board import Board
 from mmalign.cells import Cell, Sweep, digest
+from mmalign.checked import loaded
 from mmalign.crew import Event, Hire
 from mmalign.errors import AbsentError, MmalignError
 from mmalign.extras import need
@@ -143,9 +144,7 @@ def at_hand(planned: Sweep) -> tuple[Sweep, dict[str, list[str]]]:
 def lacks(recipe: Recipe) -> str | None:
     """What the data of a recipe lacks here, or None. Anything else that is wrong is raised."""
     try:
-        source = recipe.dataset.load()
-        for modality in recipe.parts.modalities.values():
-            modality.view(source)
+        loaded(recipe.dataset, recipe.parts.modalities)
     except AbsentError as absent:
         return str(absent)
     return None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import Field
 
+from mmalign.asking import inside, kind_of, wrong
 from mmalign.component import build, component, plain
 from mmalign.contracts import Dataset, Head, Kind, Method, Modality, Parts, Weighted
 from mmalign.errors import MmalignError, did_you_mean, nearest
@@ -171,7 +172,7 @@ class Reader:
         head = self.one("head", table)
         parts = Parts(cast("dict[str, Modality]", modalities), losses, cast("Head | None", head))
         if not self.problems and method is not None:
-            self.problems += method.check(parts)
+            self.problems += objections(cast("Method", method), parts)
         return None if self.problems or method is None else (cast("Method", method), parts)
 
     def require(self, keys: tuple[str, ...], table: Mapping[str, Any]) -> None:
@@ -274,7 +275,8 @@ class Reader:
             self.problems.append(f"{path}.use: {error}")
             return None
         rest = {key: value for key, value in table.items() if key != "use"}
-        made, problems = build(cls, rest, path, more=("use", *more))
+        with inside(cls, f"the reading of [{path}]"):
+            made, problems = build(cls, rest, path, more=("use", *more))
         self.problems += problems
         return made
 
@@ -289,6 +291,15 @@ class Reader:
         if made is not None:
             self.resolved[key] = plain(made)
         return made
+
+
+def objections(method: Method, parts: Parts) -> list[str]:
+    """What a method says that it cannot do with these parts."""
+    with inside(method, "check()"):
+        said: Any = method.check(parts)
+    if not isinstance(said, (list, tuple)) or not all(isinstance(each, str) for each in said):
+        return [str(wrong(method, "check()", kind_of(said), "a list of sentences"))]
+    return list(said)
 
 
 def disagreements(parts: Parts, protocol: Protocol) -> list[str]:

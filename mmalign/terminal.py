@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ def make_console() -> Console:
     """A console that prints names and paths as they are: "[new]" is no markup, ":key:" no emoji."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    # What standard output is now: while a plugin's code runs, it is another (see ``guard``).
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=100)
+        console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=100)
     return console

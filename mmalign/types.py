@@ -62,6 +62,14 @@ class View:
 
         from mmalign.stored import Stored
 
+        if not isinstance(self.values, (np.ndarray, Stored)):
+            kind = type(self.values).__name__
+            raise MmalignError(f"a view's values are a numpy array or Stored rows, not {kind}")
+        if not isinstance(self.mask, np.ndarray) or (
+            self.mask.size and self.mask.dtype != np.bool_
+        ):
+            kind = getattr(self.mask, "dtype", type(self.mask).__name__)
+            raise MmalignError(f"a view's mask is an array of bool, not {kind}")
         if self.values.ndim != 2:
             raise MmalignError(f"a view has two axes, rows and dim; this has {self.values.shape}")
         if self.mask.size == 0 and len(self.values) > 0:

@@ -112,6 +112,38 @@ def test_recipe_runs_beside_a_broken_plugin(outside: Path, program: Path) -> Non
     assert "report and model" in said
 
 
+def test_the_wheel_runs_the_quickstart(outside: Path, program: Path) -> None:
+    """Recipes, emoji and all, from another folder: nothing is left behind in the repository."""
+    quick = ("--set", "method.epochs=2", "--set", "run.seeds=1")
+    said = call(program, "run", "quickstart", *quick, "--out", "quick", cwd=outside)
+    assert "report and model" in said
+    assert list((outside / "quick" / "quickstart").glob("*/model/model.safetensors"))
+
+
+def test_what_would_be_imported_is_what_was_installed(outside: Path, program: Path) -> None:
+    said = call(program, "plugins", "--trust", cwd=outside)
+    assert "STRAY" not in said
+    assert "ALTERED" not in said
+    blocks = said.split("\n\n")
+    (gaze,) = (block for block in blocks if block.startswith("mmalign-gaze 0.1.0  third party"))
+    assert "match their RECORD" in gaze
+    assert "mmalign_gaze-0.1.0-py3-none-any.whl, by pip" in gaze
+    (module,) = outside.rglob("venv/**/mmalign_gaze/__init__.py")
+    before = module.read_text()
+    module.write_text(before + "# touched\n")
+    said = call(program, "plugins", "--trust", cwd=outside)
+    module.write_text(before)
+    assert f"differ from their RECORD: mmalign_gaze{os.sep}__init__.py" in said
+
+
+def test_third_parties_turned_off(outside: Path) -> None:
+    python = outside / "venv" / BIN / "python"
+    code = "import os; os.environ['MMALIGN_PLUGINS'] = ''; from mmalign.cli import app; app()"
+    said = call(python, "-c", code, "plugins", cwd=outside)
+    assert "modality:image" in said
+    assert "mmalign-gaze" not in said
+
+
 def test_a_method_of_a_third_partys_stands_in_the_table(outside: Path, program: Path) -> None:
     call(program, "run", "conse.toml", "--workers", "1", cwd=outside)
     said = call(program, "table", "conse.toml", cwd=outside)

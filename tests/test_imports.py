@@ -16,16 +16,18 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
-    {"errors", "progress"},
-    {"memory", "ahead", "group", "writing"},
+    {"errors", "progress", "state"},
+    {"memory", "ahead", "group", "writing", "guard", "entries"},
     {"arrays", "checkpoints", "metricsfile"},
     {"stored"},
     {"moments"},
     {"types", "component", "shipped", "board", "lock", "extras", "terminal", "download", "unpack"},
-    {"stores", "answers", "loop", "figure", "grid", "calibration", "retrieval"},
+    {"asking"},
+    {"stores", "answers", "loop", "figure", "grid", "calibration", "retrieval", "checked"},
     {"contracts", "report", "pictures", "datafiles", "bundlefiles"},
     {"modality", "nets", "losses", "scaling", "withheld", "hooks", "summary", "testing"}
     | {"sources", "linear", "featurefile", "reclassing"},
+    {"trackers", "trust"},
     {"align", "plugins", "protocol", "linearfit", "model", "classfile", "rows", "card"},
     {"feeding", "terms"},
     {"streaming"},
@@ -75,6 +77,9 @@ LEARNING = {
 }
 PROGRAM = {
     "hooks",
+    "entries",
+    "trackers",
+    "trust",
     "plugins",
     "tables",
     "recipe",

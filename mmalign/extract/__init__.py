@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import mmalign
+from mmalign.asking import inside
 from mmalign.component import plain
 from mmalign.contracts import Backbone, Extractor
 from mmalign.errors import MmalignError
@@ -72,7 +73,8 @@ def extract(
     """
     needs_pillow()
     found = find_pictures(folder)
-    extractor = backbone.extractor(device)
+    with inside(backbone, "extractor()"):
+        extractor = backbone.extractor(device)
     about = described(backbone, extractor, device)
     there = opened(out, force)
     if there is not None:

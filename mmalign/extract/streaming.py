@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmalign.asking import inside
 from mmalign.contracts import Backbone
 from mmalign.errors import MmalignError
 from mmalign.extract.finding import Found, find_pictures
@@ -29,7 +30,8 @@ def stream(path: Path, backbone: Backbone, device: str = "cpu", workers: int = 2
     """
     needs_pillow()
     found = find_pictures(path) if path.is_dir() else (_one(path),)
-    extractor = backbone.extractor(device)
+    with inside(backbone, "extractor()"):
+        extractor = backbone.extractor(device)
     for whole, broken in prepared(found, extractor, BATCH, workers):
         for error in broken.values():
             raise MmalignError(f"{error}; mend it, or take it out")

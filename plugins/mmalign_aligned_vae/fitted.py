@@ -21,6 +21,8 @@ from mmalign import (
     Signature,
     Variant,
     View,
+    fit_head,
+    head_scores,
 )
 from mmalign_aligned_vae.exporting import EncodedAndScored
 from mmalign_aligned_vae.fusion import Fusion, fuse
@@ -55,7 +57,7 @@ class FittedVAE:
     def scores(self, views: Mapping[str, View], classes: Sequence[int]) -> Floats:
         """The head's scores of the rows' fused posterior means, (rows, classes)."""
         z = encode(self.aligner, views, self.device, self.fusion)
-        scores: Floats = self.head.scores(z, classes).cpu().numpy()
+        scores: Floats = head_scores(self.chosen_head, self.head, z, classes).cpu().numpy()
         return scores
 
     @torch.no_grad()
@@ -120,7 +122,7 @@ class FittedVAE:
         statistics = self.statistics.reclassed(kept, new, signature)
         statistics = replace(statistics, session=replace(session, device="cpu"))
         with torch.enable_grad():
-            head = self.chosen_head.fit(statistics, statistics.session)
+            head = fit_head(self.chosen_head, statistics, statistics.session)
         return replace(self, head=head, seen=signature.seen, statistics=statistics, device="cpu")
 
     def _described(self, name: str, added: Mapping[str, View], count: int) -> Described:

@@ -22,11 +22,13 @@ from mmalign import (
     Session,
     Signature,
     Training,
+    fit_head,
     fit_temperature,
     measure,
     scale,
     stacking_bias,
     top1,
+    tune_head,
     validation,
     why_apart,
 )
@@ -57,7 +59,7 @@ def fit(method: AlignedVAE, training: Training, parts: Parts, session: Session) 
     aligner = represent(method, training, parts, session, "representation")
     latents = Noted(session, method.noise, method.scale, aligner, training)
     seen = training.signature.seen
-    fitted = head.fit(latents, session)
+    fitted = fit_head(head, latents, session)
     device, kept = session.device, latents.statistics()
     return FittedVAE(
         aligner, fitted, seen, method.fusion, bias, temperature, device, choice, head, kept
@@ -112,11 +114,11 @@ def _tune(
 
     choice: Facts = {}
     if head.needs_validation:
-        head, choice = head.tuned(latents, score, session)
+        head, choice = tune_head(head, latents, score, session)
     if len(question.labels) < len(problem.question.labels):
         choice = {**choice, "validation_rows": len(question.labels)}
     if method.stacking or not chosen.size:
-        fitted = head.fit(latents, session)
+        fitted = fit_head(head, latents, session)
         chosen = fitted.scores(z, question.search.tolist()).cpu().numpy()
     temperature = fit_temperature(chosen, question.labels, question.search)
     if not method.stacking:
