@@ -173,11 +173,12 @@ class Seeds:
         """What went wrong; one mistake that stopped all of them is said once, and alone."""
         if not self.reports and len(set(self.wrong.values())) == 1:
             return next(iter(self.wrong.values()))
-        lines = [f"seed {seed}: {why}" for seed, why in self.wrong.items()]
+        failed = [seed for seed in self.recipe.seeds if seed in self.wrong]
+        lines = [f"seed {seed}: {self.wrong[seed]}" for seed in failed]
         if not self.reports:
             return "\n  ".join([f"all {len(lines)} seeds failed, in {self.folder}", *lines])
         some = f"{len(self.wrong)} of {len(self.recipe.seeds)} seeds failed"
-        alone = f"--set run.seeds={list(self.wrong)} runs what failed alone"
+        alone = f"--set run.seeds={failed} runs what failed alone"
         return "\n  ".join([f"{some}; the others are in {self.folder}", *lines, alone])
 
 
