@@ -35,6 +35,7 @@ _PACKAGES: dict[str, str] = {}
 _RUNNING: list[Late] = []
 _WATCHMEN: list[threading.Thread] = []
 _LOCK = threading.Lock()
+_NEVER = threading.Event()
 _HEARD: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
 
@@ -206,7 +207,7 @@ def _watch(late: Late) -> None:
 
 def _look_about() -> None:
     while True:
-        time.sleep(GLANCE)
+        _NEVER.wait(GLANCE)  # not time.sleep, which somebody may have replaced
         for late in tuple(_RUNNING):
             if time.monotonic() >= late.due:
                 late.due = math.inf
