@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from mmalign.losses import Wasserstein as Wasserstein
     from mmalign.losses import kl as kl
     from mmalign.losses import ramp as ramp
+    from mmalign.memory import refuse_too_large as refuse_too_large
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
     from mmalign.model import Model as Model
@@ -158,6 +159,7 @@ _HOMES = {
     "linear": ("Linear", "LinearPair"),
     "linearfit": ("fit_linear",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
+    "memory": ("refuse_too_large",),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
     "onnxfile": ("export_onnx",),
