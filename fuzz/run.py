@@ -58,7 +58,7 @@ class Fuzz:
             self._keep(error, content)
         took = time.monotonic() - began
         self.tried, self.slowest = self.tried + 1, max(self.slowest, took)
-        if took > 1:
+        if took > 1 and self.tried > 1:  # the first imports
             self._file("slow", content, f"{took:.1f} s")
         if self.tried % 64 == 0:
             self.tell()

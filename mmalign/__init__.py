@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
     from mmalign.model import Model as Model
+    from mmalign.npyfile import map_npy as map_npy
     from mmalign.onnxfile import export_onnx as export_onnx
     from mmalign.pictures import Preparation as Preparation
     from mmalign.pictures import read_picture as read_picture
@@ -162,6 +163,7 @@ _HOMES = {
     "memory": ("refuse_too_large",),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
+    "npyfile": ("map_npy",),
     "onnxfile": ("export_onnx",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),

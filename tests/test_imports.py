@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress"},
-    {"memory", "ahead", "group"},
+    {"memory", "ahead", "group", "npyfile", "jsonfile"},
     {"arrays"},
     {"stored"},
     {"moments"},
@@ -100,6 +100,8 @@ PROGRAM = {
     "fetching",
     "cli_data",
     "onnxfile",
+    "npyfile",
+    "jsonfile",
     "hub",
     "cli_hub",
     "cli_model",

@@ -123,6 +123,9 @@ def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
                 " them, or name in dataset.features those to read",
             )  # fmt: skip
         try:
+            if saved and not (look.root / name).resolve().is_relative_to(look.root):
+                look.problems.add(name, "a link to a folder outside, which is not read; copy it")
+                continue
             path = (look.root / name) if saved else file_inside(look.root, name)
             if path is None:
                 hint = "a folder, or a link to nothing" if name in look.files else "not there"
