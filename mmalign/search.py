@@ -119,10 +119,14 @@ class Search:
 
 def score(done: Done, metric: str) -> float:
     """The metric of a finished job. Raises MmalignError where it was not measured."""
-    report = json.loads((done.run / "report.json").read_text(encoding="utf-8"))
-    summary = report["summary"]
-    if metric not in summary:
-        raise MmalignError(
-            f"tune.metric: '{metric}' is not measured here; {did_you_mean(metric, summary)}"
-        )
-    return float(summary[metric]["mean"])
+    path = done.run / "report.json"
+    report = read_json(path)
+    try:
+        summary = report["summary"]
+        if metric not in summary:
+            raise MmalignError(
+                f"tune.metric: '{metric}' is not measured here; {did_you_mean(metric, summary)}"
+            )
+        return float(summary[metric]["mean"])
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise MmalignError(f"{path}: no report of a run ({repr(error)[:200]})") from None

@@ -148,7 +148,10 @@ def _message(file: Any) -> Any:
 
 def saved_files(path: Path) -> list[Path]:
     """The Arrow files of a saved data set, in order. Raises ValueError for a wrong list."""
-    state = read_json(path / STATE)
+    try:
+        state = read_json(path / STATE)
+    except MmalignError as error:
+        raise ValueError(str(error)) from None
     files = [path / each["filename"] for each in state["_data_files"]]
     here = path.resolve()
     if not files or any(each.resolve().parent != here or not each.is_file() for each in files):

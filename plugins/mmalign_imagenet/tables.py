@@ -88,5 +88,5 @@ def read_ids(path: Path) -> Indices:
     lines = held.decode("utf-8", "replace").split("\n")
     number = next(place for place, each in enumerate(lines) if not WNID.fullmatch(each))
     raise MmalignError(
-        f"{path}: line {number + 1} is {lines[number]!r}, no WordNet id such as n01440764"
+        f"{path}: line {number + 1} is {lines[number]!r:.100}, no WordNet id such as n01440764"
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmalign import Floats, Level, MmalignError, Source, View, map_npy
+from mmalign import Floats, Level, MmalignError, Source, View, map_npy, refuse_too_large
 from mmalign_sentences.naming import level_of, matched, names_from_json
 
 
@@ -19,7 +19,7 @@ def read_embeddings(path: Path, source: Source, missing: Literal["error", "mask"
 
     Raises MmalignError, naming the file and what is wrong in it.
     """
-    path = path.expanduser()
+    path = at_home(path)
     read = _safetensors if path.suffix == ".safetensors" else _npy
     content = contents(path)
     values, names = read(path, content)
@@ -36,9 +36,18 @@ def read_embeddings(path: Path, source: Source, missing: Literal["error", "mask"
     return View(taken, level, mask, notes, {path.name: sha256(content)})
 
 
+def at_home(path: Path) -> Path:
+    """The path with "~" as the home folder. Raises MmalignError for a home of nobody."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise MmalignError(f"{path}: {error}") from None
+
+
 def contents(path: Path) -> bytes:
     """The file's bytes. Raises MmalignError where they cannot be had."""
     try:
+        refuse_too_large(path.stat().st_size, f"{path}", "take a smaller file")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
