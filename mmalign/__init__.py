@@ -81,9 +81,11 @@ if TYPE_CHECKING:
     from mmalign.losses import Wasserstein as Wasserstein
     from mmalign.losses import kl as kl
     from mmalign.losses import ramp as ramp
+    from mmalign.memory import refuse_too_large as refuse_too_large
     from mmalign.modality import Features as Features
     from mmalign.modality import Widths as Widths
     from mmalign.model import Model as Model
+    from mmalign.npyfile import map_npy as map_npy
     from mmalign.onnxfile import export_onnx as export_onnx
     from mmalign.pictures import Preparation as Preparation
     from mmalign.pictures import read_picture as read_picture
@@ -165,8 +167,10 @@ _HOMES = {
     "linearfit": ("fit_linear",),
     "loop": ("Loop",),
     "losses": ("CrossAlignment", "ERRORS", "Objective", "Ramp", "Wasserstein", "kl", "ramp"),
+    "memory": ("refuse_too_large",),
     "modality": ("Features", "Widths"),
     "model": ("Model",),
+    "npyfile": ("map_npy",),
     "onnxfile": ("export_onnx",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),

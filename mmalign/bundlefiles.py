@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from mmalign.errors import MmalignError
+from mmalign.memory import refuse_too_large
 from mmalign.types import Signature
 
 FORMAT = 2  # 1 kept nothing of the latents of classes, and is read still
@@ -110,6 +111,7 @@ def read_tensors(folder: Path, sha256: str | None) -> dict[str, torch.Tensor]:
     """
     path = folder / WEIGHTS
     try:
+        refuse_too_large(path.stat().st_size, f"{path}", "a model must fit into memory")
         content = path.read_bytes()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise MmalignError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -23,7 +24,7 @@ from mmalign.grid import (
     refuse_only,
 )
 from mmalign.plugins import Registry
-from mmalign.tables import Reader, Recipe, RunSettings
+from mmalign.tables import MOST, Reader, Recipe, RunSettings
 
 # Of [protocol], what changes the question only, and of [protocol.mix]: cells that differ in
 # nothing else share a representation.
@@ -134,6 +135,9 @@ def expand(recipe: Recipe, registry: Registry) -> Sweep:
         problems.append(f"sweep.absent: 'fail' or 'skip' was expected (got {absent!r})")
     if problems:
         raise RecipeError(recipe.name, problems)
+    many = max(1, len(named)) * math.prod(map(len, grid.values()))
+    if many > MOST:
+        raise RecipeError(recipe.name, [f"sweep: {many:,} cells are asked for; {MOST:,} at most"])
     cells = []
     for own, name, each in combinations(grid, named):
         cell = _cell(name, recipe, registry, each.without, each.sets, problems)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from mmalign.errors import MmalignError, did_you_mean
-from mmalign.job import finished
+from mmalign.job import DONE, Done, finished
+from mmalign.jsonfile import read_json
 from mmalign.report import METRICS, Statistic, statistic
 
 Run: TypeAlias = tuple[int, int]  # a seed, and a draw of the shots (0 where none are drawn)
@@ -101,7 +101,7 @@ def _of_run(folder: Path) -> Iterator[Line]:
     """A run's line, and one for each variant."""
     report = _report(folder)
     try:
-        runs = [(int(run["seed"]), int(run.get("draw", 0))) for run in report["runs"]]
+        runs: list[Run] = [(int(run["seed"]), int(run.get("draw", 0))) for run in report["runs"]]
         parameters = report["runs"][0]["facts"].get("parameters")
         target = {k: v / 100 for k, v in report["target"].items() if isinstance(v, float)}
         summaries = {"": report["summary"], **report["variants"]}
@@ -109,14 +109,18 @@ def _of_run(folder: Path) -> Iterator[Line]:
             yield Line(
                 name=f"{report['recipe']} [{variant}]" if variant else report["recipe"],
                 runs=tuple(runs),
-                metrics={name: tuple(each["runs"]) for name, each in summary.items()},
+                metrics={
+                    str(name): tuple(map(float, each["runs"])) for name, each in summary.items()
+                },
                 seconds=(report["seconds"] / len({seed for seed, _ in runs}),),
                 parameters=parameters,
                 published={} if variant else target,
                 oracle=_oracle(report),
             )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise MmalignError(f"{folder / 'report.json'}: no report of a run ({error!r})") from None
+    # Whatever another hand has changed in it; none of it is a bug of ours.
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        said = repr(error)[:200]
+        raise MmalignError(f"{folder / 'report.json'}: no report of a run ({said})") from None
 
 
 def _of_sweep(folder: Path) -> Iterator[Line]:
@@ -130,8 +134,10 @@ def _of_sweep(folder: Path) -> Iterator[Line]:
             groups.setdefault((row["cell"], row["variant"]), []).append(row)
         for (cell, variant), group in groups.items():
             yield _of_cell(folder, f"{cell} [{variant}]" if variant else cell, group)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise MmalignError(f"{path}: no table of a sweep ({error!r})") from None
+    except (
+        OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, csv.Error,
+    ) as error:  # fmt: skip
+        raise MmalignError(f"{path}: no table of a sweep ({repr(error)[:200]})") from None
 
 
 def _of_cell(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> Line:
@@ -148,7 +154,7 @@ def _of_cell(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> Line
         if rows[0].get(f"published_{metric}")
     }
     by_seed = {row["seed"]: float(row["seconds"]) for row in rows}
-    done = finished(folder / rows[0]["folder"])
+    done = _finished(folder, rows[0]["folder"])
     report = _report(done.run) if done is not None else {}
     first = (report.get("runs") or [{}])[0]
     return Line(
@@ -164,12 +170,20 @@ def _of_cell(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> Line
     )
 
 
+def _finished(folder: Path, place: str) -> Done | None:
+    """What a job left in a sweep's folder; nothing outside it is read, whatever files say."""
+    job, here = folder / place, folder.resolve()
+    if not (job / DONE).resolve().is_relative_to(here):
+        raise ValueError(f"the folder '{place}' is outside of the sweep")
+    done = finished(job)
+    if done is not None and not (done.run / "report.json").resolve().is_relative_to(here):
+        raise ValueError(f"the run '{done.run}' is outside of the sweep")
+    return done
+
+
 def _report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MmalignError(f"{path}: cannot be read: {error}") from None
+    report = read_json(path)
     if not isinstance(report, dict):
         raise MmalignError(f"{path}: no report of a run")
     return report

@@ -66,9 +66,11 @@ class Part:
     def known(self) -> Known | None:
         """What is known of the whole, None where that cannot be read."""
         try:
-            return Known(**json.loads(self.beside.read_text(encoding="utf-8")))
+            known = Known(**json.loads(self.beside.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError):
             return None
+        whole = isinstance(known.total, int | None) and isinstance(known.validator, str)
+        return known if whole and known.validator.isprintable() else None
 
     def begin(self, known: Known, start: int) -> None:
         """Bytes from ``start`` on will follow; what is here beyond goes."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+LONGEST = 200  # letters of a name that are compared
+MOST = 200  # names that a message lists
+
 
 class MmalignError(Exception):
     """Something that the user can put right: what is wrong, where, and what to do.
@@ -36,7 +39,9 @@ class RecipeError(MmalignError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, or None where nothing is near."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    # Two names of 100,000 letters would take for ever to compare, and no person wrote them.
+    short = [each for each in known if len(each) <= LONGEST]
+    found = difflib.get_close_matches(name.lower()[:LONGEST], short, n=1, cutoff=0.5)
     return found[0] if found else None
 
 
@@ -46,4 +51,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = nearest(name, known)
     if near is not None:
         return f"did you mean '{near}'?"
-    return f"known: {', '.join(known)}" if known else "none is known"
+    more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
+    return f"known: {', '.join(known[:MOST])}{more}" if known else "none is known"

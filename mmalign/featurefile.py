@@ -15,6 +15,7 @@ from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
 from mmalign.pictures import SUFFIXES
 
+DEEPEST = 64  # folders by which a name that is longer is compared: all ends take the square
 Key: TypeAlias = tuple[str, ...]  # a name's folders, and its last part
 
 
@@ -58,7 +59,7 @@ class FeatureFile:
         for row, name in enumerate(self.names):
             for key in {keys[name], _stem(keys[name])}:
                 whole.setdefault(key, []).append(row)
-                for cut in range(len(key)):
+                for cut in range(max(0, len(key) - DEEPEST), len(key)):
                     ends.setdefault(key[cut:], []).append(row)
         found = {name: _fitting(name, keys[name], whole, ends, self.names) for name in set(samples)}
         _check_apart(found, self.names)
@@ -83,7 +84,8 @@ def _fitting(
     names: Sequence[str],
 ) -> int:
     """The row whose name fits this sample's; the longest fit counts."""
-    inside = (whole[key[cut:]] for cut in range(len(key)) if key[cut:] in whole)
+    cuts = [0, *range(max(1, len(key) - DEEPEST), len(key))] if key else []
+    inside = (whole[key[cut:]] for cut in cuts if key[cut:] in whole)
     rows = next(inside, None) or ends.get(key, ())
     if len(rows) > 1:
         both = " and ".join(f"'{names[row]}'" for row in rows[:2])
@@ -109,7 +111,7 @@ def read_features(path: Path) -> FeatureFile:
     Any safetensors file will do that has a tensor "features" of (rows, dim) numbers and
     metadata "names", a JSON list of one text a row. Raises MmalignError for all else.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with path.open("rb") as content:
@@ -121,7 +123,8 @@ def read_features(path: Path) -> FeatureFile:
                 for key in ("features", "stamps")
                 if key in opened.keys()  # noqa: SIM118
             }
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
+    # A damaged file makes the reader raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
     features = _checked(path, tensors)

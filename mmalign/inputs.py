@@ -83,6 +83,11 @@ def backbone_of(model: Model, modality: str | None, path: Path) -> Any:
     from mmalign.plugins import discover
 
     known = model.config.get("backbones", {})
+    whole = isinstance(known, dict) and all(
+        isinstance(each, dict) and isinstance(each.get("use"), str) for each in known.values()
+    )
+    if not whole:
+        raise MmalignError(f"{path}: what the model says of its backbones is altered")
     names = [modality] if modality is not None else list(model.sample_modalities)
     table = next((known[name] for name in names if name in known), None)
     if table is None:

@@ -117,7 +117,7 @@ def finished(folder: Path) -> Done | None:
         done = Done(
             folder / said["run"], float(said["seconds"]), str(said["reuse"]), str(said["version"])
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
     return done if (done.run / "report.json").is_file() else None
 

@@ -38,7 +38,7 @@ class Protocol:
     """
     shots: int = Field(default=0, ge=0)
     """Samples of each unseen class that move from the question to what may be learnt from."""
-    draws: int = Field(default=10, ge=1)
+    draws: int = Field(default=10, ge=1, le=100_000)
     """How many draws of the shots each seed answers; draw n is the same in every recipe."""
     shots_in_representation: bool = False
     """Whether the representation is trained on the shots too, or a head alone sees them."""

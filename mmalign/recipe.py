@@ -16,6 +16,9 @@ from mmalign.plugins import Registry
 from mmalign.shipped import shipped
 from mmalign.tables import Reader, Recipe
 
+LARGEST = 2**20  # bytes of a recipe
+DEEPEST = 32  # tables in one another
+
 __all__ = [
     "Recipe",
     "assemble",
@@ -52,13 +55,33 @@ def read(name: str, registry: Registry, settings: Sequence[str] = ()) -> Recipe:
     """
     path = locate(name)
     try:
+        if path.stat().st_size > LARGEST:
+            raise MmalignError(f"{path}: larger than {LARGEST >> 20} MB; this is no recipe")
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MmalignError(f"cannot read {path}: {error.strerror}") from None
     # More than a TOMLDecodeError: bytes that are no text, and numbers of 5000 digits.
     except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), [f"no valid TOML: {error}"]) from None
+    if wrong := unlikely(table):
+        raise RecipeError(str(path), [wrong])
     return assemble(path.stem, table, registry, settings, where=str(path))
+
+
+def unlikely(table: Mapping[str, Any]) -> str:
+    """What no recipe has and TOML can say: tables in tables without end, and endless numbers."""
+    waiting: list[tuple[Any, int]] = [(table, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > DEEPEST:
+            return f"tables and lists lie in one another more than {DEEPEST} deep"
+        if isinstance(value, int) and value.bit_length() > 64:
+            return "a whole number has more than 64 bits"
+        if isinstance(value, Mapping):
+            waiting += [(each, depth + 1) for each in value.values()]
+        elif isinstance(value, list):
+            waiting += [(each, depth + 1) for each in value]
+    return ""
 
 
 def assemble(

@@ -97,7 +97,7 @@ def finished_report(folder: Path) -> dict[str, Any]:
             raise ValueError("it has no summary")
     except FileNotFoundError:
         raise MmalignError(f"{folder}: no finished run; it has no report.json") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise MmalignError(f"{path}: no run's report ({error})") from None
     return dict(said)
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from mmalign.cells import Cell, Sweep
 from mmalign.errors import MmalignError
 from mmalign.job import Done
+from mmalign.jsonfile import read_json
 from mmalign.report import METRICS, Statistic, statistic
 from mmalign.summary import EXTRA, percent
 from mmalign.writing import write_whole
@@ -33,10 +34,10 @@ def rows_of(cell: Cell, keys: Sequence[str], seed: int, done: Done, folder: Path
     """
     path = done.run / "report.json"
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         measured = [("", report["summary"]), *report.get("variants", {}).items()]
         runs = report["runs"]
-    except (OSError, ValueError, KeyError) as error:
+    except (MmalignError, LookupError, TypeError, AttributeError) as error:
         raise MmalignError(f"{path}: cannot be read ({error}); remove {done.run}") from None
     part = {"part": PARTS.join(cell.part)} if cell.part else {}
     at = {} if cell.at is None else {"at": cell.at}

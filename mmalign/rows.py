@@ -12,13 +12,13 @@ import numpy as np
 
 from mmalign.arrays import Floats
 from mmalign.errors import MmalignError
+from mmalign.npyfile import map_npy
 from mmalign.stored import Store
 from mmalign.stores import opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ZIP = b"PK"  # how an archive begins
 NAMES = ("name", "sample")  # columns of a parquet file that name its rows
 
 
@@ -99,15 +99,9 @@ def _same_names(named: Sequence[tuple[str, ...]], start: int) -> None:
 
 def _of_npy(path: Path, size: int) -> Iterator[Part]:
     try:
-        with path.open("rb") as file:
-            archive = file.read(2) == ZIP
-        # Of an archive that is none numpy leaves the file open.
-        values = None if archive else np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise MmalignError(f"{path}: not readable as .npy numbers: {said}") from None
-    if not isinstance(values, np.ndarray):
-        raise MmalignError(f"{path}: an archive of arrays (.npz); save one array with np.save")
+        values: Any = map_npy(path, ".npy numbers")
+    except MmalignError as error:
+        raise MmalignError(f"{path}: {error}") from None
     if values.ndim == 1:
         values = values[None]
     elif values.flags.c_contiguous and 0 not in values.shape and values.dtype.kind in "fiu":
@@ -116,7 +110,7 @@ def _of_npy(path: Path, size: int) -> Iterator[Part]:
 
 
 def _of_safetensors(path: Path, size: int) -> Iterator[Part]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     from mmalign.featurefile import named_rows
 
@@ -133,7 +127,10 @@ def _of_safetensors(path: Path, size: int) -> Iterator[Part]:
         held = opened(path).store if len(shape) == 2 and 0 not in shape else None
         for start, part in enumerate(_cut(path, held, shape, size)):
             yield Part(part.values, names[start * size : (start + 1) * size])
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except MmalignError:
+        raise
+    # A damaged file makes the reader raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
         said = getattr(error, "strerror", None) or error
         raise MmalignError(f"{path}: not readable as safetensors: {said}") from None
 
@@ -152,15 +149,18 @@ def _of_parquet(path: Path, size: int) -> Iterator[Part]:
     from mmalign.extras import need
 
     need("sweep", "pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from mmalign.stores.parquet import open_parquet, refuse_bombs
 
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path, NAMES) as file:
+            refuse_bombs(path, file, whole=False)
             for batch in file.iter_batches(batch_size=size):
                 yield _part_of(path, batch)
-    except (OSError, pa.ArrowException) as error:
-        said = getattr(error, "strerror", None) or error
+    except MmalignError:
+        raise
+    # A damaged file makes pyarrow raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
         raise MmalignError(f"{path}: not readable as parquet: {said}") from None
 
 
@@ -168,12 +168,14 @@ def _part_of(path: Path, batch: pa.RecordBatch) -> Part:
     """A batch's columns as rows: one column of lists, or one number a column."""
     import pyarrow as pa
 
+    from mmalign.stores.parquet import texts_of
+
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     names = next((columns.pop(name) for name in NAMES if name in columns), None)
     lists = [n for n, c in columns.items() if pa.types.is_nested(c.type)]
     if len(columns) == 1 and lists:
         (column,) = columns.values()
-        if column.null_count or len({len(row) for row in column}) != 1:
+        if column.null_count or len(set(column.value_lengths().to_pylist())) != 1:
             raise MmalignError(f"{path}: column '{lists[0]}' must hold lists of one length")
         values = np.asarray(column.flatten()).reshape(len(batch), -1)
     else:
@@ -187,7 +189,7 @@ def _part_of(path: Path, batch: pa.RecordBatch) -> Part:
             raise MmalignError(f"{path}: has no column of numbers")
         numbers = [c.cast(pa.float64()).to_numpy(zero_copy_only=False) for c in columns.values()]
         values = np.stack(numbers, axis=1)
-    said = () if names is None else tuple(str(name) for name in names.to_pylist())
+    said = () if names is None else tuple(str(name) for name in texts_of(names))
     return Part(values, said)
 
 

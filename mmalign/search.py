@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmalign.errors import MmalignError, did_you_mean
 from mmalign.job import Done, Job, finished
+from mmalign.jsonfile import read_json
 from mmalign.plugins import Registry
 from mmalign.report import statistic
 from mmalign.space import Space
@@ -119,10 +119,14 @@ class Search:
 
 def score(done: Done, metric: str) -> float:
     """The metric of a finished job. Raises MmalignError where it was not measured."""
-    report = json.loads((done.run / "report.json").read_text(encoding="utf-8"))
-    summary = report["summary"]
-    if metric not in summary:
-        raise MmalignError(
-            f"tune.metric: '{metric}' is not measured here; {did_you_mean(metric, summary)}"
-        )
-    return float(summary[metric]["mean"])
+    path = done.run / "report.json"
+    report = read_json(path)
+    try:
+        summary = report["summary"]
+        if metric not in summary:
+            raise MmalignError(
+                f"tune.metric: '{metric}' is not measured here; {did_you_mean(metric, summary)}"
+            )
+        return float(summary[metric]["mean"])
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise MmalignError(f"{path}: no report of a run ({repr(error)[:200]})") from None

@@ -21,6 +21,7 @@ from mmalign.protocol import Protocol
 TABLES = ("dataset", "modality", "method", "loss", "head", "protocol", "report", "run")
 EXPERIMENT = ("sweep", "figure", "tune")  # of many runs
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+MOST = 100_000  # of what a recipe asks for by a number: more is a slip of the finger
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Percent: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 # The name of a modality or a loss is part of a tensor's name and of --set's dotted keys.
@@ -63,7 +64,9 @@ class ReportSettings:
 class RunSettings:
     """How often and where to run."""
 
-    seeds: Count | Annotated[tuple[Seed, ...], Field(min_length=1)] = 1
+    seeds: (
+        Annotated[int, Field(ge=1, le=MOST)] | Annotated[tuple[Seed, ...], Field(min_length=1)]
+    ) = 1
     """How many seeds (0, 1, ...), or which."""
     device: str = "cpu"
     """A torch device."""

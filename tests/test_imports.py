@@ -17,7 +17,7 @@ PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_d
 # From the ground up: a module imports from layers below its own, never beside or above.
 LAYERS = (
     {"errors", "progress", "state"},
-    {"memory", "ahead", "group", "writing", "guard", "entries"},
+    {"memory", "ahead", "group", "writing", "guard", "entries", "npyfile", "jsonfile"},
     {"arrays", "checkpoints", "metricsfile"},
     {"stored"},
     {"moments"},
@@ -109,6 +109,8 @@ PROGRAM = {
     "fetching",
     "cli_data",
     "onnxfile",
+    "npyfile",
+    "jsonfile",
     "hub",
     "cli_hub",
     "cli_model",

@@ -125,10 +125,10 @@ def zipped(path):
 
 
 NPY = {
-    "empty": (lambda path: path.write_bytes(b""), r"no \.npy file"),
-    "no npy": (lambda path: path.write_bytes(b"<html>" * 9), r"no \.npy file"),
-    "pickled": (pickled, "it holds pickled objects"),
-    "npz": (zipped, r"not \(rows, dim\)"),
+    "empty": (lambda path: path.write_bytes(b""), r"not readable as \.npy"),
+    "no npy": (lambda path: path.write_bytes(b"<html>" * 9), r"not readable as \.npy"),
+    "pickled": (pickled, r"holds Python objects.*convert it once"),
+    "npz": (zipped, "an archive of arrays"),
     "one axis": (lambda path: np.save(path, np.ones(6)), r"not \(rows, dim\)"),
     "texts": (lambda path: np.save(path, np.full((6, 2), "a")), r"not \(rows, dim\)"),
     "no rows": (lambda path: np.save(path, np.ones((0, 4))), "is empty"),

@@ -18,7 +18,10 @@ from mmalign.errors import MmalignError
 
 def read_class_file(path: Path, texts: Sequence[str] = ("description",)) -> Classes:
     """Names, numbers and texts of one file. Raises MmalignError with every mistake in it."""
-    problems, path = Problems(), path.expanduser().resolve()
+    try:
+        problems, path = Problems(), path.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle
+        raise MmalignError(f"{path}: cannot be looked for: {error}") from None
     found = read_classes(path.parent, texts, problems, path.name)
     if found is None or problems.lines:
         raise MmalignError("\n  ".join([f"{path}: not readable as classes", *problems.lines]))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mmalign.classfile.problems import Problems
 from mmalign.errors import MmalignError
+from mmalign.memory import refuse_too_large
 
 SHARED = 2**16  # different cells that are looked up
+TIMES = 8  # bytes of memory that a byte of a usual file takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,22 @@ class Table:
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
 
+    @cached_property
+    def _where(self) -> Mapping[str, tuple[int, ...]]:
+        """The places of each column: looking through thousands for every cell takes for ever."""
+        found: dict[str, list[int]] = {}
+        for place, name in enumerate(self.columns):
+            found.setdefault(name, []).append(place)
+        return {name: tuple(places) for name, places in found.items()}
+
     def places(self, column: str) -> tuple[int, ...]:
         """Where a column of this name stands; several times where it is repeated."""
-        return tuple(place for place, name in enumerate(self.columns) if name == column)
+        return self._where.get(column, ())
 
     def cell(self, line: Line, column: str) -> str:
         """What stands in the first column of this name; "" where there is none."""
-        return line.cells[self.columns.index(column)] if column in self.columns else ""
+        places = self._where.get(column)
+        return line.cells[places[0]] if places else ""
 
     def where(self, line: Line, column: str = "") -> str:
         """How a message names a place."""
@@ -63,9 +76,10 @@ def read_table(root: Path, name: str, problems: Problems) -> Table | None:
     """Read a CSV file of a folder; None where it is not there, or not readable as one."""
     try:
         path = file_inside(root, name)
-        content = None if path is None else path.read_bytes()
-        if content is None:
+        if path is None:
             return None
+        refuse_too_large(TIMES * path.stat().st_size, f"{name}: its lines", "take a file of fewer")
+        content = path.read_bytes()
         return _table(name, content, problems)
     except OSError as error:
         problems.add(name, f"cannot be read: {error.strerror}")

@@ -167,7 +167,7 @@ def stamps_skipped(file: FeatureFile) -> set[tuple[str, int, int]]:
     """Name and stamp of the broken pictures that a file leaves out, if it says so."""
     try:
         return {(str(name), int(size), int(changed)) for name, size, changed in said_skipped(file)}
-    except (TypeError, ValueError, RecursionError):  # written by other hands
+    except (TypeError, ValueError, OverflowError, RecursionError):  # written by other hands
         return set()
 
 

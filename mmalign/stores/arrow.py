@@ -6,7 +6,7 @@ files are read by position and not mapped, so that what was read does not stay r
 
 from __future__ import annotations
 
-import json
+import struct
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
+from mmalign.jsonfile import read_json
 from mmalign.stored import Store
 from mmalign.stores.parquet import HELD, MOST, is_list, rows_of_lists
 
@@ -44,13 +45,17 @@ class Batches(Store):
             self.files = saved_files(path)
             self.state = [(each.stat().st_size, each.stat().st_mtime_ns) for each in self.files]
             counts = self._looked_through()
-        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            if not sum(counts):
+                raise MmalignError(f"{path}: has no row")
+            self.edges = np.cumsum([0, *counts])
+            first = self._batch(0)
+        except MmalignError:
+            raise
+        # A damaged file makes pyarrow raise nearly anything; none of it is a bug of ours.
+        except Exception as error:
             said = getattr(error, "strerror", None) or " ".join(str(error).split())
+            said = said[:300] or type(error).__name__
             raise MmalignError(f"{path}: not readable as a saved data set: {said}") from None
-        if not sum(counts):
-            raise MmalignError(f"{path}: has no row")
-        self.edges = np.cumsum([0, *counts])
-        first = self._batch(0)
         self.shape, self.kind = (int(self.edges[-1]), first.shape[1]), "arrow"
         self.grain = max(counts)
         if 4 * self.grain * self.shape[1] > MOST:
@@ -81,7 +86,7 @@ class Batches(Store):
                 if (stat.st_size, stat.st_mtime_ns) != self.state[self.files.index(place.file)]:
                     raise MmalignError(f"{place.file}: has changed while it was read")
                 values = self._batch(batch)
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, pa.ArrowException, ValueError) as error:
                 raise MmalignError(f"{place.file}: cannot be read: {error}") from None
             if values.shape[1] != self.shape[1]:
                 row = int(self.edges[batch])
@@ -98,6 +103,8 @@ class Batches(Store):
         with pa.OSFile(str(place.file)) as file:
             file.seek(place.offset)
             found = pa.ipc.read_record_batch(pa.ipc.read_message(file), self.schema)
+        # Lengths and offsets are as the file says, and may lead anywhere.
+        found.column(self.column).validate(full=True)
         column = pa.chunked_array([found.column(self.column)])
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused later
             values: Floats = rows_of_lists(self.path, column).astype(np.float32, copy=False)
@@ -106,17 +113,25 @@ class Batches(Store):
     def _looked_through(self) -> list[int]:
         """Find every batch; how many rows each has."""
         self.places: list[Place] = []
-        counts = []
+        counts: list[int] = []
+        self.schema: pa.Schema
         for path in self.files:
             with pa.OSFile(str(path)) as file:
-                self.schema = pa.ipc.read_schema(pa.ipc.read_message(file))
-                self.column = _column(self.schema)
+                schema = pa.ipc.read_schema(pa.ipc.read_message(file))
+                if counts and not schema.equals(self.schema):
+                    raise ValueError(f"{path.name} has other columns than the files before")
+                self.schema, self.column = schema, _column(schema)
                 size = file.size()
                 while file.tell() < size:
                     place = Place(path, file.tell())
                     message: Any = _message(file)
                     if message is None:
                         break
+                    if _is_packed(message.metadata):
+                        raise ValueError(
+                            f"{path.name} is compressed, and may unpack to anything; save it again"
+                            " with save_to_disk, which does not compress"
+                        )
                     batch = pa.ipc.read_record_batch(message, self.schema)
                     if len(batch):
                         self.places.append(place)
@@ -134,11 +149,37 @@ def _message(file: Any) -> Any:
 
 def saved_files(path: Path) -> list[Path]:
     """The Arrow files of a saved data set, in order. Raises ValueError for a wrong list."""
-    state = json.loads((path / STATE).read_text(encoding="utf-8"))
+    try:
+        state = read_json(path / STATE)
+    except MmalignError as error:
+        raise ValueError(str(error)) from None
     files = [path / each["filename"] for each in state["_data_files"]]
-    if not files or any(each.parent != path for each in files):
-        raise ValueError(f"{STATE} lists no files of this folder")
+    here = path.resolve()
+    if not files or any(each.resolve().parent != here or not each.is_file() for each in files):
+        raise ValueError(f"{STATE} lists no files of this folder, or links that lead out of it")
     return files
+
+
+def _is_packed(metadata: Any) -> bool:
+    """Whether a message's body is compressed; pyarrow does not say so.
+
+    The message is a flatbuffer, which pyarrow has checked: field 2 is the record batch, and
+    that one's field 3 the compression (Message.fbs of the Arrow format).
+    """
+    data = memoryview(metadata)
+
+    def field(table: int, number: int) -> int:
+        fields = table - int(struct.unpack_from("<i", data, table)[0])
+        size = struct.unpack_from("<H", data, fields)[0]
+        offset = struct.unpack_from("<H", data, fields + 4 + 2 * number)[0]
+        return int(offset) if 4 + 2 * number < size else 0
+
+    root = int(struct.unpack_from("<I", data, 0)[0])
+    place = field(root, 2)
+    if not place:
+        return False
+    header = root + place
+    return field(header + int(struct.unpack_from("<I", data, header)[0]), 3) != 0
 
 
 def _column(schema: pa.Schema) -> str:

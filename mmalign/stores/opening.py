@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmalign.errors import MmalignError
+from mmalign.npyfile import map_npy
 from mmalign.stored import Store, Stored
 from mmalign.stores.flat import Flat
 
@@ -39,13 +40,9 @@ def opened(path: Path, lacking: bool = False) -> Stored:
 
 def _npy(path: Path) -> Store:
     try:
-        with path.open("rb") as file:
-            if file.read(2) == b"PK":  # of an archive numpy would leave the file open
-                raise ValueError("it is an archive of arrays; save one with np.save")
-        held = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise MmalignError(f"{path}: not readable as .npy numbers: {said}") from None
+        held: Any = map_npy(path, ".npy numbers")
+    except MmalignError as error:
+        raise MmalignError(f"{path}: {error}") from None
     shape, kind = _checked(path, held.shape, held.dtype)
     if not held.flags.c_contiguous:
         raise MmalignError(

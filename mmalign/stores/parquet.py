@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
+from mmalign.memory import refuse_too_large
 from mmalign.stored import Store
 
 NAMES = ("sample", "name")  # what a column of names is called
@@ -26,28 +28,65 @@ def read_parquet(path: Path, called: Sequence[str] = NAMES) -> tuple[np.ndarray,
 
     Raises MmalignError for a file that is damaged or holds anything else.
     """
-    try:
-        table = pq.ParquetFile(path, memory_map=True).read()
-        names, others = _called(table.column_names, called)
+    with _reading(path), open_parquet(path, called) as file:
+        names, others = _called(file.schema_arrow.names, called)
+        _check_types(path, file.schema_arrow, others)
+        refuse_bombs(path, file, whole=True)
+        table = file.read()
         values = _values(path, table, others)
         texts = () if names is None else _texts(path, table.column(names), names)
-    except MmalignError:
-        raise
-    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise MmalignError(f"{path.name}: not readable as parquet: {said}") from None
     return values, texts
 
 
 def read_parquet_names(path: Path, called: Sequence[str] = NAMES) -> tuple[str, ...]:
     """The names alone; () where no column is so called. Raises MmalignError."""
+    with _reading(path), open_parquet(path, called) as file:
+        names, _ = _called(file.schema_arrow.names, called)
+        if names is None:
+            return ()
+        refuse_bombs(path, file, whole=False)
+        return _texts(path, file.read(columns=[names]).column(names), names)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A damaged file makes pyarrow raise nearly anything; none of it is a bug of ours."""
     try:
-        with pq.ParquetFile(path) as file:
-            names, _ = _called(file.schema_arrow.names, called)
-            table = file.read(columns=[names]) if names else None
-    except (OSError, pa.ArrowException) as error:
-        raise MmalignError(f"{path.name}: not readable as parquet: {error}") from None
-    return () if table is None or names is None else _texts(path, table.column(names), names)
+        yield
+    except MmalignError:
+        raise
+    except Exception as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        said = said[:300] or type(error).__name__
+        raise MmalignError(f"{path.name}: not readable as parquet: {said}") from None
+
+
+def open_parquet(path: Path, called: Sequence[str] = NAMES) -> pq.ParquetFile:
+    """The file, which keeps each different name once: a row's may be a megabyte of few bytes."""
+    with pq.ParquetFile(path) as file:
+        names, _ = _called(file.schema_arrow.names, called)
+    return pq.ParquetFile(path, read_dictionary=[] if names is None else [names])
+
+
+def refuse_bombs(path: Path, file: pq.ParquetFile, whole: bool) -> None:
+    """Raises MmalignError where what the file says of itself does not fit into memory.
+
+    Some hundred bytes may stand for billions of numbers. ``whole`` is of all row groups
+    together, and otherwise of the largest.
+    """
+    about = file.metadata
+    wide = [f.type.list_size for f in file.schema_arrow if pa.types.is_fixed_size_list(f.type)]
+    sizes = [0]
+    for place in range(about.num_row_groups):
+        group = about.row_group(place)
+        columns = [group.column(each) for each in range(group.num_columns)]
+        claimed = sum(max(8 * each.num_values, each.total_uncompressed_size) for each in columns)
+        sizes.append(max(claimed, 8 * group.num_rows * sum(wide)))
+    refuse_too_large(
+        sum(sizes) if whole else max(sizes),
+        f"{path.name}: what it says to hold",
+        "write it again in smaller row groups (row_group_size), or as .npy",
+    )
 
 
 class Groups(Store):
@@ -61,21 +100,20 @@ class Groups(Store):
         self.path = path
         self.lock = threading.Lock()
         self.held: OrderedDict[int, Floats] = OrderedDict()
-        try:
+        with _reading(path):
             stat = path.stat()
             self.state = (stat.st_size, stat.st_mtime_ns)
             self.file = pq.ParquetFile(path)
             about = self.file.metadata
             counts = [about.row_group(place).num_rows for place in range(about.num_row_groups)]
-        except (OSError, pa.ArrowException) as error:
-            said = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise MmalignError(f"{path.name}: not readable as parquet: {said}") from None
-        _, self.columns = _called(self.file.schema_arrow.names, NAMES)
-        self.edges = np.cumsum([0, *counts])
-        if self.edges[-1] == 0:
-            raise MmalignError(f"{path.name}: has no row")
-        first = next(self.file.iter_batches(1, columns=self.columns))
-        values = _values(path, pa.Table.from_batches([first]), self.columns)
+            _, self.columns = _called(self.file.schema_arrow.names, NAMES)
+            _check_types(path, self.file.schema_arrow, self.columns)
+            self.edges = np.cumsum([0, *counts])
+            if not counts or min(counts) < 0 or self.edges[-1] == 0:
+                raise MmalignError(f"{path.name}: has no row")
+            refuse_bombs(path, self.file, whole=False)
+            first = next(self.file.iter_batches(1, columns=self.columns))
+            values = _values(path, pa.Table.from_batches([first]), self.columns)
         self.shape = (int(self.edges[-1]), values.shape[1])
         self.kind, self.grain = str(values.dtype), max(counts)
         if 4 * self.grain * self.shape[1] > MOST:
@@ -104,15 +142,12 @@ class Groups(Store):
         if group in self.held:
             self.held.move_to_end(group)
             return self.held[group]
-        try:
+        with _reading(self.path):
             stat = self.path.stat()
             if (stat.st_size, stat.st_mtime_ns) != self.state:
                 raise MmalignError(f"{self.path.name}: has changed while it was read")
             table = self.file.read_row_group(group, columns=self.columns)
-        except (OSError, pa.ArrowException) as error:
-            said = " ".join(str(error).split())
-            raise MmalignError(f"{self.path.name}: cannot be read: {said}") from None
-        values = _values(self.path, table, self.columns)
+            values = _values(self.path, table, self.columns)
         if values.shape != (self.edges[group + 1] - self.edges[group], self.shape[1]):
             raise MmalignError(f"{self.path.name}: row group {group} has rows of another length")
         with np.errstate(over="ignore"):  # what overflows is infinite, and refused later
@@ -136,7 +171,7 @@ def _values(path: Path, table: pa.Table, others: Sequence[str]) -> np.ndarray:
     lists = [name for name in others if is_list(table.schema.field(name).type)]
     if len(lists) == 1 and len(others) == 1:
         return rows_of_lists(path, table.column(lists[0]))
-    return _columns(path, table, others)
+    return _columns(table, others)
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -161,16 +196,24 @@ def _numbers(array: Any) -> np.ndarray:
     return found
 
 
-def _columns(path: Path, table: pa.Table, names: Sequence[str]) -> np.ndarray:
-    wrong = [name for name in names if not _is_number(table.schema.field(name).type)]
+def _check_types(path: Path, schema: pa.Schema, names: Sequence[str]) -> None:
+    """Raises MmalignError for columns that hold no numbers, before any of them is read."""
+    if len(set(names)) < len(names):
+        raise MmalignError(f"{path.name}: two of its columns have one name; rename one")
+    if len(names) == 1 and is_list(kind := schema.field(names[0]).type):
+        if not _is_number(kind.value_type):
+            raise MmalignError(f"{path.name}: its lists hold {kind.value_type}, no numbers")
+        return
+    wrong = [name for name in names if not _is_number(schema.field(name).type)]
     if wrong or not names:
-        said = f"its column '{wrong[0]}' is {table.schema.field(wrong[0]).type}" if wrong else ""
+        said = f"its column '{wrong[0]}' is {schema.field(wrong[0]).type}" if wrong else ""
         raise MmalignError(
             f"{path.name}: {said or 'it has no column of numbers'}; give columns of numbers, or"
             " one of lists of equal length, and names in a column 'sample'"
         )
-    if len(set(names)) < len(names):
-        raise MmalignError(f"{path.name}: two of its columns have one name; rename one")
+
+
+def _columns(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     wide = any(not pa.types.is_float32(table.schema.field(name).type) for name in names)
     values = np.empty((table.num_rows, len(names)), np.float64 if wide else np.float32)
     for place, name in enumerate(names):
@@ -195,18 +238,34 @@ def rows_of_lists(path: Path, column: Any) -> np.ndarray:
             f"{path.name}: its lists have {', '.join(map(str, lengths[:5])) or 'no'} numbers;"
             " all rows have as many"
         )
-    numbers = _numbers(array.drop_null().flatten()).reshape(-1, int(lengths[0]))
+    # A row of many numbers, and millions of empty ones, which take nothing in the file.
+    refuse_too_large(
+        8 * len(array) * int(lengths[0]), f"{path.name}: its rows", "write fewer rows together"
+    )
+    numbers = _numbers(array.drop_null().flatten()).reshape(int(there.sum()), int(lengths[0]))
     values = np.full((len(array), int(lengths[0])), np.nan, dtype=numbers.dtype)
     values[there] = numbers
     return values
 
 
 def _texts(path: Path, column: Any, name: str) -> tuple[str, ...]:
-    found = column.to_pylist()
+    found = texts_of(column)
     wrong = next((row for row, each in enumerate(found) if not isinstance(each, str)), None)
     if wrong is not None:
         raise MmalignError(
-            f"{path.name}: row {wrong} (from 0) of its column '{name}' is {found[wrong]!r}; names"
-            " are texts"
+            f"{path.name}: row {wrong} (from 0) of its column '{name}' is"
+            f" {repr(found[wrong])[:80]}; names are texts"
         )
     return tuple(found)
+
+
+def texts_of(column: Any) -> list[Any]:
+    """What stands in each row, the same object for what is the same in a dictionary."""
+    found: list[Any] = []
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        if pa.types.is_dictionary(chunk.type):
+            texts = chunk.dictionary.to_pylist()
+            found += [None if at is None else texts[at] for at in chunk.indices.to_pylist()]
+        else:
+            found += chunk.to_pylist()
+    return found

@@ -14,12 +14,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from mmalign import FeatureFile, Floats, Mask, MmalignError, Stored, need, opened
+from mmalign import FeatureFile, Floats, Mask, MmalignError, Stored, map_npy, need, opened
 
 SUFFIXES = (".npy", ".safetensors", ".parquet")
 BLOCK = 2**20  # numbers looked at together
 LARGE = 2**31  # bytes of a file from which on its rows stay in it
-ZIP = b"PK"  # how an archive begins
 STATE = "state.json"  # in a folder that is a saved data set
 Memory: TypeAlias = Literal["auto", "always", "never"]
 
@@ -143,23 +142,9 @@ def _npy(path: Path, stays: bool) -> Held:
     if stays:
         return Held(opened(path, lacking=True))
     try:
-        with path.open("rb") as file:
-            archive = file.read(2) == ZIP
-        # Of an archive that is none numpy leaves the file open.
-        values = None if archive else np.load(path, mmap_mode="r", allow_pickle=False)
-    # A damaged file makes numpy raise nearly anything; none of it is a bug of ours.
-    except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        if "pickle" in said:  # numpy takes whatever is no .npy file for one
-            said = "it is no such file; a pickle is never read, since it can run anything"
-        elif "Python objects" in said:
-            said = "it holds Python objects, which are never read, since they can run anything"
-        raise MmalignError(
-            f"{path.name}: not readable as .npy: {said}; write rows of numbers with numpy.save"
-        ) from None
-    if not isinstance(values, np.ndarray):
-        raise MmalignError(f"{path.name}: an archive of arrays (.npz); save one with np.save")
-    return Held(values)
+        return Held(map_npy(path))
+    except MmalignError as error:
+        raise MmalignError(f"{path.name}: {error}; write rows of numbers with numpy.save") from None
 
 
 def _safetensors(path: Path, stays: bool) -> Held:

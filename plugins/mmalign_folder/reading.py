@@ -31,6 +31,7 @@ from mmalign_folder.splitting import Known, split
 if TYPE_CHECKING:
     from mmalign_folder.dataset import Folder
 
+MOST = 5  # mistakes of a kind that are said
 CLASSES = "classes.csv"  # which may be missing, where it goes by no name of the user's own
 
 
@@ -123,6 +124,9 @@ def _arrays(settings: Folder, look: Look) -> tuple[Array, ...]:
                 " them, or name in dataset.features those to read",
             )  # fmt: skip
         try:
+            if saved and not (look.root / name).resolve().is_relative_to(look.root):
+                look.problems.add(name, "a link to a folder outside, which is not read; copy it")
+                continue
             path = (look.root / name) if saved else file_inside(look.root, name)
             if path is None:
                 hint = "a folder, or a link to nothing" if name in look.files else "not there"
@@ -160,10 +164,11 @@ def _refuse_strangers(
     for row, name in enumerate(samples.classes):
         if name not in known:
             rows.setdefault(name, []).append(row)
+    # Looking for a like name takes its time, and few are said.
     problems.several([
         f"{samples.where(own[0])}: the class '{name}' ({_counted(len(own))}) is not in {file};"
-        f" {_hint(name, names)}"
-        for name, own in rows.items()
+        f" {_hint(name, names) if place < MOST else ''}"
+        for place, (name, own) in enumerate(rows.items())
     ])  # fmt: skip
 
 

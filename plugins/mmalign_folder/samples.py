@@ -15,6 +15,7 @@ from mmalign import (
     Table,
     did_you_mean,
     file_inside,
+    map_npy,
     read_table,
     some_names,
 )
@@ -86,11 +87,8 @@ def _of_numbers(root: Path, name: str, known: Sequence[str]) -> Samples:
     path = file_inside(root, name)
     if path is None:
         raise MmalignError("is not there")
-    try:
-        held = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise MmalignError(f"not readable as .npy: {error}") from None
-    if not isinstance(held, np.ndarray) or held.dtype.kind not in "iu" or held.size == 0:
+    held = map_npy(path)
+    if held.dtype.kind not in "iu" or held.size == 0 or held.ndim == 0:
         raise MmalignError("holds no whole numbers; give the class of each sample, from 0")
     columns = held[:, None] if held.ndim == 1 else held
     if columns.ndim != 2 or columns.shape[1] > 2:

@@ -35,7 +35,10 @@ class Image(Features):
 
         from mmalign import read_features
 
-        path = self.file.expanduser()
+        try:
+            path = self.file.expanduser()
+        except RuntimeError as error:  # a home of nobody
+            raise MmalignError(f"{self.file}: {error}") from None
         if not source.samples:
             raise MmalignError(
                 f"data set '{source.name}' names no samples, so that no row of {path} can be"

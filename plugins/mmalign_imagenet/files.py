@@ -89,7 +89,8 @@ def _ids(path: Path, key: str, held: Any) -> tuple[int, ...]:
     for place, each in enumerate(held):
         if not isinstance(each, str) or not WNID.fullmatch(each):
             raise MmalignError(
-                f"{path}: entry {place + 1} of '{key}' is {each!r}, no WordNet id such as n01440764"
+                f"{path}: entry {place + 1} of '{key}' is {each!r:.100}, no WordNet id such as"
+                " n01440764"
             )
     ids = tuple(int(each[1:]) for each in held)
     once(ids, f"{path}: '{key}'")
@@ -113,7 +114,10 @@ def read_counts(path: Path) -> Mapping[int, int]:
     if path.suffix == ".json":
         lines = list(read_object(path).items())
     elif path.suffix == ".csv":
-        lines = [tuple(line) for line in csv.reader(text(path).splitlines()) if line]
+        try:
+            lines = [tuple(line) for line in csv.reader(text(path).splitlines()) if line]
+        except csv.Error as error:
+            raise MmalignError(f"{path}: no CSV: {error}") from None
         if lines and not WNID.fullmatch(lines[0][0].strip()):
             lines = lines[1:]
     else:
@@ -122,7 +126,8 @@ def read_counts(path: Path) -> Mapping[int, int]:
     for line in lines:
         key, images = (str(each).strip() for each in line) if len(line) == 2 else ("", "")
         if not WNID.fullmatch(key) or not re.fullmatch(r"\d{1,12}", images):
-            raise MmalignError(f"{path}: {line} is no WordNet id with a whole number of images")
+            said = repr(line)[:100]
+            raise MmalignError(f"{path}: {said} is no WordNet id with a whole number of images")
         if int(key[1:]) in counts:
             raise MmalignError(f"{path}: {key} is counted twice")
         counts[int(key[1:])] = int(images)

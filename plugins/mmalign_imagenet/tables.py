@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from mmalign import Floats, Indices, MmalignError
+from mmalign import Floats, Indices, MmalignError, map_npy
 from mmalign_imagenet.files import WNID, once, raw, wnid
 
 BLOCK = 2**24  # numbers read at a time
@@ -62,13 +62,16 @@ def _opened(path: Path) -> np.ndarray:
         raise MmalignError(f"{path}: a table is an .npy or a .safetensors file")
     try:
         if path.suffix == ".npy":
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            return map_npy(path, "numbers")
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
             if len(names) != 1:
-                raise MmalignError(f"{path}: one array was expected; it has {len(names)}")
+                raise MmalignError(f"one array was expected; it has {len(names)}")
             return np.asarray(file.get_tensor(names[0]))
-    except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
+    except MmalignError as error:
+        raise MmalignError(f"{path}: {error}") from None
+    # A damaged file makes the reader raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise MmalignError(f"{path}: not readable as numbers: {said}") from None
 
@@ -85,5 +88,5 @@ def read_ids(path: Path) -> Indices:
     lines = held.decode("utf-8", "replace").split("\n")
     number = next(place for place, each in enumerate(lines) if not WNID.fullmatch(each))
     raise MmalignError(
-        f"{path}: line {number + 1} is {lines[number]!r}, no WordNet id such as n01440764"
+        f"{path}: line {number + 1} is {lines[number]!r:.100}, no WordNet id such as n01440764"
     )

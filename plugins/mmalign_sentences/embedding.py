@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmalign import Floats, Level, MmalignError, Source, View, did_you_mean
-from mmalign_sentences.files import read_texts
+from mmalign_sentences.files import at_home, read_texts
 from mmalign_sentences.naming import matched, some
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _texts(
             )
             notes = (f"{len(bare)} of {len(found)} {found.level} rows have no text: {called}",)
         return found.level, found.values, notes, {}
-    path = Path(wanted).expanduser()
+    path = at_home(Path(wanted))
     if path.suffix != ".csv":
         raise MmalignError(
             f"data set '{source.name}' has no texts '{wanted}'"
@@ -79,7 +79,7 @@ def vectors_of(texts: Sequence[str], settings: Sentences) -> tuple[Floats, tuple
     model = model_folder(settings)
     identity = settings.model if model is None else folder_digest(model)
     key = hashlib.sha256(json.dumps([FORMAT, identity, list(texts)]).encode()).hexdigest()
-    folder = (settings.cache or cache_folder()).expanduser() / "sentences"
+    folder = at_home(settings.cache or cache_folder()) / "sentences"
     file = folder / f"{key}.safetensors"
     said = f"{len(texts)} texts embedded by '{settings.model}' (model and texts: {key[:12]})"
     kept = load(file, len(texts))
@@ -111,6 +111,7 @@ def loaded_model(settings: Sentences) -> Any:
     folder = model_folder(settings)
     if folder is not None:
         refuse_pickles(folder)
+        refuse_code(folder)
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -134,7 +135,7 @@ def loaded_model(settings: Sentences) -> Any:
 
 def model_folder(settings: Sentences) -> Path | None:
     """The model's folder: the one given, or that of a package which carries it; None: the hub."""
-    given = Path(settings.model).expanduser()
+    given = at_home(Path(settings.model))
     if given.is_dir():
         return given
     package = PACKAGED.get(settings.model, "")
@@ -151,6 +152,28 @@ def refuse_pickles(folder: Path) -> None:
                 f"{path}: weights as a pickle, which can run anything; where you trust the model,"
                 " convert it once: SentenceTransformer(FOLDER).save(NEW_FOLDER) writes safetensors"
             )
+
+
+def refuse_code(folder: Path) -> None:
+    """Raise MmalignError where a model names parts that are no sentence-transformers' own.
+
+    Older versions of it import such parts from the model's folder, and run what is in there.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return
+    try:
+        parts = json.loads(path.read_text(encoding="utf-8"))
+        kinds = [str(part["type"]) for part in parts]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise MmalignError(f"{path}: no list of a model's parts: {error!r:.100}") from None
+    strange = [kind for kind in kinds if not kind.startswith("sentence_transformers.")]
+    if strange:
+        raise MmalignError(
+            f"{path}: the part '{strange[0]}' is code of the model's own, which is never run; take"
+            " a model of sentence-transformers' parts alone, or embed the texts yourself and give"
+            " the modality a file"
+        )
 
 
 def in_batches(model: Any, texts: Sequence[str], settings: Sentences) -> Floats:
@@ -190,12 +213,11 @@ def cache_folder() -> Path:
 
 def load(file: Path, rows: int) -> Floats | None:
     """What was kept, (rows, dim); None where there is none or it is not whole."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
     try:
         kept = from_bytes(file.read_bytes())["embeddings"]
-    except (OSError, KeyError, ValueError, SafetensorError):
+    except Exception:  # a damaged file makes the reader raise nearly anything
         return None
     whole = kept.ndim == 2 and len(kept) == rows and kept.dtype == np.float32
     return kept if whole and np.isfinite(kept).all() else None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmalign import Floats, Level, MmalignError, Source, View
+from mmalign import Floats, Level, MmalignError, Source, View, map_npy, refuse_too_large
 from mmalign_sentences.naming import level_of, matched, names_from_json
 
 
@@ -19,7 +19,7 @@ def read_embeddings(path: Path, source: Source, missing: Literal["error", "mask"
 
     Raises MmalignError, naming the file and what is wrong in it.
     """
-    path = path.expanduser()
+    path = at_home(path)
     read = _safetensors if path.suffix == ".safetensors" else _npy
     content = contents(path)
     values, names = read(path, content)
@@ -36,9 +36,18 @@ def read_embeddings(path: Path, source: Source, missing: Literal["error", "mask"
     return View(taken, level, mask, notes, {path.name: sha256(content)})
 
 
+def at_home(path: Path) -> Path:
+    """The path with "~" as the home folder. Raises MmalignError for a home of nobody."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise MmalignError(f"{path}: {error}") from None
+
+
 def contents(path: Path) -> bytes:
     """The file's bytes. Raises MmalignError where they cannot be had."""
     try:
+        refuse_too_large(path.stat().st_size, f"{path}", "take a smaller file")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
@@ -52,13 +61,14 @@ def sha256(content: bytes) -> str:
 
 def _safetensors(path: Path, content: bytes) -> tuple[Floats, tuple[str, ...]]:
     """The only tensor, and the names in the metadata under "names"."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             metadata, keys = file.metadata() or {}, list(file.keys())
             tensors = {key: file.get_tensor(key) for key in keys} if len(keys) == 1 else {}
-    except (SafetensorError, TypeError, ValueError, AttributeError) as error:
+    # A damaged file makes the reader raise nearly anything; none of it is a bug of ours.
+    except Exception as error:
         raise MmalignError(f"{path}: no safetensors file that numpy can hold: {error}") from None
     if len(keys) != 1:
         raise MmalignError(f"{path}: holds {len(keys)} tensors; give one, (rows, dim)")
@@ -73,10 +83,9 @@ def _safetensors(path: Path, content: bytes) -> tuple[Floats, tuple[str, ...]]:
 def _npy(path: Path, content: bytes) -> tuple[Floats, tuple[str, ...]]:
     """The array, and the names in NAME.names.txt or NAME.names.json beside it."""
     try:
-        values = np.load(io.BytesIO(content), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        said = "it holds pickled objects" if "pickle" in str(error) else error
-        raise MmalignError(f"{path}: no .npy file of numbers: {said}") from None
+        values = map_npy(path, ".npy numbers")
+    except MmalignError as error:
+        raise MmalignError(f"{path}: {error}") from None
     beside = [path.with_suffix(suffix) for suffix in (".names.txt", ".names.json")]
     found = [file for file in beside if file.is_file()]
     if len(found) != 1:
@@ -118,8 +127,8 @@ def read_texts(path: Path) -> tuple[Level, dict[str, list[str]], str]:
         keys = [key for key in ("class", "sample") if key in columns]
         if "text" not in columns or len(keys) != 1:
             raise MmalignError(
-                f"{path}: its columns are {', '.join(columns) or 'none'}; the first line must name"
-                " 'text', and 'class' or 'sample'"
+                f"{path}: its columns are {', '.join(columns[:20]) or 'none'}; the first line must"
+                " name 'text', and 'class' or 'sample'"
             )
         texts: dict[str, list[str]] = {}
         for line in lines:

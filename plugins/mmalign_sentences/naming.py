@@ -83,7 +83,7 @@ def names_from_json(text: str, where: str) -> tuple[str, ...]:
     """A JSON list of texts. Raises MmalignError for anything else."""
     try:
         names = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MmalignError(f"{where}: the names are no JSON: {error}") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise MmalignError(f"{where}: the names are no JSON list of texts")

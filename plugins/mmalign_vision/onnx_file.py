@@ -55,14 +55,16 @@ class Onnx:
         """Open the file. Raises MmalignError for one that is no network of pictures."""
         runtime = needed("onnxruntime", self.name, EXTRA)
         providers = self._providers(runtime, device)
-        path = self.file.expanduser()
         try:
+            path = self.file.expanduser()
             content = path.read_bytes()
             options = runtime.SessionOptions()
             options.log_severity_level = 4  # what is wrong comes as an exception too
             session = runtime.InferenceSession(path, options, providers=providers)
         except OSError as error:
-            raise MmalignError(f"backbone 'onnx': cannot read {path}: {error.strerror}") from None
+            raise MmalignError(
+                f"backbone 'onnx': cannot read {self.file}: {error.strerror}"
+            ) from None
         except Exception as error:
             raise self._error(f"no network that onnxruntime can run: {first_line(error)}") from None
         given = self._named(session.get_inputs(), self.input, "input")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import tempfile
 import zlib
 from collections.abc import Iterable, Set
@@ -12,11 +13,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmalign import Floats, MmalignError
+from mmalign import Floats, MmalignError, refuse_too_large
 
 if TYPE_CHECKING:
     from mmalign_word2vec.modality import Format
 
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, MemoryError, AssertionError, RuntimeError),
+    *(zlib.error, lzma.LZMAError),
+)
 HEAD = 1 << 20  # bytes looked at to tell formats apart: one row of a hundred thousand numbers
 
 
@@ -40,7 +45,9 @@ def read_vectors(
         else:
             with closing(smart_open.open(path, "rb")) as file:
                 vectors, twice = _text(path, file, gensim, needed, count, dim)
-    except (OSError, EOFError, ValueError, MemoryError, AssertionError, zlib.error) as error:
+    except MmalignError:
+        raise
+    except UNREADABLE as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise MmalignError(f"{path}: cannot be read: {said or type(error).__name__}") from None
     wrong = sorted(word for word, vector in vectors.items() if not np.isfinite(vector).all())
@@ -78,6 +85,8 @@ def _told_apart(path: Path, head: bytes, format: Format) -> tuple[Format, int | 
     fields = first.split()
     if len(fields) == 2 and all(field.isdigit() for field in fields) and format != "glove":
         count, dim = int(fields[0]), int(fields[1])
+        # What the file says: a packed one may say it in a few bytes.
+        refuse_too_large(4 * count * dim, f"{path}: its numbers", "take a file of fewer words")
         if count < 1 or dim < 1:
             raise MmalignError(f"{path}: its first line says {count} words of {dim} numbers")
         second = rest.partition(b"\n")[0].split()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.io import loadmat, whosmat
 
 from mmalign import Floats, Indices, MmalignError, did_you_mean
+from mmalign_xlsa17.level5 import DamagedError, Other, OtherVersionError, Value, variables
 
 
 @dataclass(frozen=True)
@@ -20,57 +19,59 @@ class MatFile:
     """The wanted keys of a MATLAB file; every getter raises MmalignError, naming file and key."""
 
     path: Path
-    values: Mapping[str, Any]
+    values: Mapping[str, Value]
     held: tuple[str, ...]
     digest: str
 
     @classmethod
     def read(cls, path: Path, keys: Sequence[str]) -> MatFile:
         """Read these keys, as far as the file has them; ``held`` are all that it has."""
+        values: dict[str, Value] = {}
+        held: dict[str, None] = {}
         try:
-            with path.open("rb") as file, warnings.catch_warnings():
-                # scipy warns of doubled variables; what matters is checked key by key.
-                warnings.simplefilter("ignore")
+            with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-                # scipy reads numbers, texts and cells, and unpickles nothing. A file cut short
-                # or damaged while compressed raises; altered type codes in an uncompressed
-                # one may still crash scipy (scipy/scipy#25349).
-                values = loadmat(file, variable_names=keys)
-                whole = all(key in values for key in keys)
-                held = () if whole else tuple(name for name, *_ in whosmat(file))
-        except NotImplementedError:
-            raise MmalignError(
-                f"{path}: a MATLAB v7.3 (HDF5) file; save it again in MATLAB with the option '-v7'"
-            ) from None
-        # A damaged file makes scipy raise nearly anything; none of it is a bug of ours.
-        except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            sound = isinstance(error, (PermissionError, MemoryError))
-            wrong = "cannot be read" if sound else "damaged, or no MATLAB file"
-            raise MmalignError(f"{path}: {wrong}: {said}") from None
-        return cls(path, values, held, digest)
+                for name, value in variables(file, set(keys)):
+                    held[name] = None
+                    if value is not None:
+                        values.setdefault(name, value)
+        except OtherVersionError as error:
+            raise MmalignError(f"{path}: {error}; save it again with the option '-v7'") from None
+        except (DamagedError, zlib.error) as error:
+            raise MmalignError(f"{path}: damaged, or no MATLAB file: {error}") from None
+        except (OSError, MemoryError) as error:
+            said = getattr(error, "strerror", None) or "it needs more memory than there is"
+            raise MmalignError(f"{path}: cannot be read: {said}") from None
+        except MmalignError as error:
+            raise MmalignError(f"{path}: {error}") from None
+        return cls(path, values, tuple(held), digest)
 
     def error(self, key: str, wrong: str) -> MmalignError:
         """The error that this key is wrong."""
         return MmalignError(f"{self.path}: '{key}' {wrong}")
 
-    def get(self, key: str) -> np.ndarray:
-        """The array of this key, which must be there and not be empty."""
+    def get(self, key: str) -> Value:
+        """What this key holds, which must be there and not be empty."""
         if key not in self.values:
             raise self.error(key, f"is missing; {did_you_mean(key, self.held)}")
-        value = np.asarray(self.values[key])
-        if value.size == 0:
+        value = self.values[key]
+        if not isinstance(value, Other) and not (
+            value.size if isinstance(value, np.ndarray) else value
+        ):
             raise self.error(key, "is empty")
         return value
 
     def matrix(self, key: str) -> Floats:
         """A real matrix, transposed to one row a column of the file, float32."""
         value = self.get(key)
-        if value.dtype.kind not in "fiub" or value.ndim != 2:
+        if not isinstance(value, np.ndarray):
+            kind = value.kind if isinstance(value, Other) else "texts"
+            raise self.error(key, f"is {kind}, not a matrix of real numbers")
+        if value.ndim != 2:
             raise self.error(key, f"is {value.dtype} {value.shape}, not a matrix of real numbers")
         wrong = ~np.isfinite(value)
         if wrong.any():
-            row, column = np.argwhere(wrong)[0]
+            row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
             raise self.error(
                 key,
                 f"holds {int(wrong.sum())} NaN or infinite numbers, the first in row {row + 1},"
@@ -85,19 +86,20 @@ class MatFile:
 
     def texts(self, key: str, of: str) -> tuple[str, ...]:
         """Cells of one text each, without the spaces around."""
+        value = self.get(key)
+        rows = [(each,) for each in value] if isinstance(value, tuple) else value
         names = []
-        for cell in self.get(key).ravel():
-            text = np.asarray(cell).ravel()
-            if text.size != 1 or text.dtype.kind != "U":
+        for row in rows if isinstance(rows, list) else (rows,):
+            if not isinstance(row, tuple) or len(row) != 1:
                 raise self.error(key, f"holds something other than one text a {of}")
-            names.append(str(text[0]).strip())
+            names.append(row[0].strip())
         return tuple(names)
 
     def indices(self, key: str, top: int, of: str) -> Indices:
         """Whole numbers from 1 to ``top``, as indices from 0."""
         value = self.get(key)
         # NaN differs from itself.
-        if value.dtype.kind not in "fiu" or (np.trunc(value) != value).any():
+        if not isinstance(value, np.ndarray) or (np.trunc(value) != value).any():
             raise self.error(key, "holds something other than whole numbers")
         if np.isinf(value).any():
             raise self.error(key, "holds an infinite number")

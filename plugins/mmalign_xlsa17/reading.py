@@ -96,7 +96,7 @@ def _class_names(split: MatFile, count: int, notes: list[str]) -> tuple[str, ...
     names = split.texts("allclasses_names", "class")
     if len(names) != count:
         raise split.error("allclasses_names", f"has {len(names)} names, but 'att' {count} columns")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise split.error("allclasses_names", f"holds '{twice[0]}' twice")
     return names
