@@ -301,7 +301,7 @@ def test_saved_data_set_that_is_none(tmp_path):
     with pytest.raises(MmalignError, match="not readable as a saved data set"):
         opened(path)
     (path / "state.json").unlink()
-    with pytest.raises(MmalignError, match="No such file"):
+    with pytest.raises(MmalignError, match="no such file"):
         opened(path)
 
 

@@ -234,7 +234,7 @@ WRONG = {
         lambda path: bytes_of(lambda at: binary(at, newline=b""), path)[:-1],
         "cannot be read: unexpected end",
     ),
-    "enormous": (lambda path: b"999999999999 300\n\x00\x01", "cut short"),
+    "enormous": (lambda path: b"999999999999 300\n\x00\x01", "at hand"),
     "native with other bytes": (lambda path: b"\x80\x04" + bytes(50), "a pickle"),
 }
 
