@@ -27,7 +27,10 @@ from mmalign.unfinished import UNFINISHED, is_unfinished, latest
 RECIPES = {
     "two seeds": {"run": {"seeds": [3, 0]}},
     "shuffled": {"method": {"draw": "shuffle", "noise": "independent", "clip": 1.0}},
-    "few-shot": {"protocol": {"shots": 1, "draws": 2}, "head": {"use": "few-shot"}},
+    "few-shot": {
+        "protocol": {"shots": 1, "draws": 2},
+        "head": {"use": "few-shot", "most_epochs": 3},
+    },
     "as one": {"run": {"seeds": 2, "together": True}},
 }
 

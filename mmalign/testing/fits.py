@@ -131,7 +131,9 @@ class Killed(BaseException):
 
 def goes_on_where_it_was_killed(trial: Trial) -> None:
     """Begun again with the checkpoints of a fit that was killed, it comes to the same bits."""
-    count = 0
+    count, last = 0, trial.first_fit[1] // 2 + 1
+    if last == 1:  # it tells of no epoch
+        return
 
     def told(*_: Any) -> None:
         nonlocal count
@@ -139,11 +141,6 @@ def goes_on_where_it_was_killed(trial: Trial) -> None:
         if count == last:
             raise Killed
 
-    last = -1  # the first time, to see how often it tells of an epoch
-    trial.fit(Session(0, epoch_ended=told))
-    last, count = count // 2 + 1, 0
-    if last == 1:
-        return
     with TemporaryDirectory() as folder:
         keeping = Session(0, epoch_ended=told, checkpoints=Checkpoints(Path(folder), 0))
         with suppress(Killed):

@@ -170,10 +170,17 @@ class Trial:
         session = Session(0)
         return tuple(self.component.tuned(TinyLatents(session), accuracy, session))
 
-    @cached_property
+    @property
     def fitted(self) -> Any:
         """The component, fitted with seed 0."""
-        return self.fit()
+        return self.first_fit[0]
+
+    @cached_property
+    def first_fit(self) -> tuple[Any, int]:
+        """The component, fitted with seed 0, and of how many epochs it told."""
+        heard: list[Any] = []
+        made = self.fit(Session(0, epoch_ended=lambda *said: heard.append(said)))
+        return made, len(heard)
 
     @cached_property
     def extractor(self) -> Any:
