@@ -117,7 +117,7 @@ class Batches(Store):
         self.schema: pa.Schema
         for path in self.files:
             with pa.OSFile(str(path)) as file:
-                schema = pa.ipc.read_schema(pa.ipc.read_message(file))
+                schema = pa.ipc.read_schema(_of_type(pa.ipc.read_message(file), "schema"))
                 if counts and not schema.equals(self.schema):
                     raise ValueError(f"{path.name} has other columns than the files before")
                 self.schema, self.column = schema, _column(schema)
@@ -132,11 +132,18 @@ class Batches(Store):
                             f"{path.name} is compressed, and may unpack to anything; save it again"
                             " with save_to_disk, which does not compress"
                         )
-                    batch = pa.ipc.read_record_batch(message, self.schema)
+                    batch = pa.ipc.read_record_batch(_of_type(message, "record batch"), self.schema)
                     if len(batch):
                         self.places.append(place)
                         counts.append(len(batch))
         return counts
+
+
+def _of_type(message: Any, kind: str) -> Any:
+    """The message. Raises ValueError for another type, which would crash pyarrow."""
+    if message.type != kind:
+        raise ValueError(f"a {kind} was expected, and a {message.type} is there")
+    return message
 
 
 def _message(file: Any) -> Any:
