@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mmalign.writing import write_whole
@@ -39,15 +38,8 @@ class Metrics:
             return
         self.file.write(json.dumps({**which, **terms}) + "\n")
 
-    def __enter__(self) -> Metrics:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Nothing more is told."""
         self.file.close()
 
 

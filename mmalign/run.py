@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ def run(
     with (
         at_work(folder),
         progressing or RunProgress(console) as progress,
-        Metrics(folder / "metrics.jsonl") as metrics,
+        closing(Metrics(folder / "metrics.jsonl")) as metrics,
     ):
         registry.manager.hook.mmalign_run_started(run={**about, "seeds": recipe.seeds})
         sessions = Sessions(registry, recipe, device, about, progress, metrics, reuse, group)

@@ -117,16 +117,22 @@ class Seeds:
         """Have all of them done."""
         waiting = list(self.recipe.seeds)
         with RunProgress(self.console, several=True) as progress, ExitStack() as files:
+            files.callback(self.close)
             while waiting or crew.jobs:
                 for place in crew.idle[: len(waiting)]:
                     seed = waiting.pop(0)
-                    self.metrics[seed] = files.enter_context(self.lines(seed))
+                    self.metrics[seed] = self.lines(seed)
                     table = self.recipe.table
                     crew.give(
                         place, SeedJob(self.recipe.name, table, seed, self.part(seed), self.reuse)
                     )
                 for _, job, event in crew.events(1.0):
                     self.hear(job.seed, event, progress)
+
+    def close(self) -> None:
+        """Close every seed's file of epochs."""
+        for lines in self.metrics.values():
+            lines.close()
 
     def hear(self, seed: int, event: Event, progress: RunProgress) -> None:
         """One event of one seed's job."""
@@ -141,7 +147,7 @@ class Seeds:
             self.reports[seed] = said[1]
         elif what == "again":
             self.reports.pop(seed, None)
-            self.metrics[seed].file.close()
+            self.metrics[seed].close()
             self.metrics[seed] = self.lines(seed)
             line = Text(f"seed {seed}  {said}; once more")
             self.console.print(line, soft_wrap=True)
