@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from enum import StrEnum
@@ -72,6 +73,8 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror}; what was written before stays", file=sys.stderr)
         sys.exit(2)
+    finally:
+        gc.freeze()  # all of it goes with the process; walking through it took 40 ms of mmalign ls
 
 
 @app.command()

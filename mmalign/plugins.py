@@ -6,7 +6,9 @@ the same door as anyone's, and every caller asks for a registry of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from types import FunctionType, ModuleType
@@ -89,9 +91,23 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> Registry:
     """
     registry = Registry()
     registry.manager.add_hookspecs(hooks)
-    for entries_of_name in wanted(entries).values():
-        _load(registry, entries_of_name)
+    with _uncollected():
+        for entries_of_name in wanted(entries).values():
+            _load(registry, entries_of_name)
     return registry
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: imports make much and drop little (20 ms of mmalign ls)."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _load(registry: Registry, entries: Sequence[EntryPoint]) -> None:
