@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 RELEASE := .venv-release/bin
 
-.PHONY: help run test test-slow test-plugin test-vision lint format docs bench soak lock audit package release sbom clean
+.PHONY: help run test test-slow test-plugin test-vision chromium lint format docs bench soak lock audit package release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,9 @@ test-plugin: .venv/installed  ## A third party's plugin from its own distributio
 
 test-vision: .venv/installed  ## timm and torchvision in a new environment (minutes, 6 GB)
 	$(BIN)/python -m pytest tests/test_hubs.py
+
+chromium:  ## A browser for the tests of pages, from Debian (as root)
+	@command -v chromium > /dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
 
 lint: .venv/installed  ## Format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .
