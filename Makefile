@@ -52,6 +52,7 @@ bench: .venv/installed  ## Every benchmark at a small size: do they work? (minut
 
 MINUTES ?= 20
 soak: .venv/installed  ## Kill, fuzz and fault tests for MINUTES=20, and their record
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
 	$(BIN)/python tools/soak.py --minutes $(MINUTES) --json benchmarks/results/soak.json
 	$(BIN)/python tools/results_pages.py
 

@@ -17,6 +17,7 @@ from mmalign.arrays import Floats, Indices
 from mmalign.errors import MmalignError
 from mmalign.memory import refuse_too_large
 from mmalign.stored import Store
+from mmalign.stores.footer import claims
 
 NAMES = ("sample", "name")  # what a column of names is called
 MOST = 2**28  # bytes that a row group may take as float32
@@ -74,14 +75,11 @@ def refuse_bombs(path: Path, file: pq.ParquetFile, whole: bool) -> None:
     Some hundred bytes may stand for billions of numbers. ``whole`` is of all row groups
     together, and otherwise of the largest.
     """
-    about = file.metadata
     wide = [f.type.list_size for f in file.schema_arrow if pa.types.is_fixed_size_list(f.type)]
     sizes = [0]
-    for place in range(about.num_row_groups):
-        group = about.row_group(place)
-        columns = [group.column(each) for each in range(group.num_columns)]
-        claimed = sum(max(8 * each.num_values, each.total_uncompressed_size) for each in columns)
-        sizes.append(max(claimed, 8 * group.num_rows * sum(wide)))
+    for group in claims(path):
+        claimed = sum(max(8 * n, size) for n, size in zip(group.values, group.bytes, strict=True))
+        sizes.append(max(claimed, 8 * group.rows * sum(wide)))
     refuse_too_large(
         sum(sizes) if whole else max(sizes),
         f"{path.name}: what it says to hold",
