@@ -232,7 +232,12 @@ WRONG = {
     "binary cut": (lambda path: bytes_of(binary, path)[:-60], "cut short"),
     "binary cut little": (
         lambda path: bytes_of(lambda at: binary(at, newline=b""), path)[:-1],
-        "cannot be read: unexpected end",
+        "cut short",
+    ),
+    "a word without end": (lambda path: b"9 3\n" + b"x" * 300_000, "no word ends within 4096"),
+    "a line without end": (
+        lambda path: b"bird 1 2 3\nred 1 2 3\n" + b"x" * 1_100_000,
+        "line 3 has no end within",
     ),
     "enormous": (lambda path: b"999999999999 300\n\x00\x01", "at hand"),
     "native with other bytes": (lambda path: b"\x80\x04" + bytes(50), "a pickle"),

@@ -1,4 +1,4 @@
-"""Reads the vectors of the words that are needed, by gensim; nothing is unpickled."""
+"""Reads the vectors of the words that are needed; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Set
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ UNREADABLE = (
     *(OSError, EOFError, ValueError, MemoryError, AssertionError, RuntimeError),
     *(zlib.error, lzma.LZMAError),
 )
+LONGEST = 1 << 12  # bytes of a word
+CHUNK = 1 << 18  # bytes read at once
 HEAD = 1 << 20  # bytes looked at to tell formats apart: one row of a hundred thousand numbers
 
 
@@ -40,10 +43,10 @@ def read_vectors(
         with closing(smart_open.open(path, "rb")) as file:
             head = file.read(HEAD)
         kind, count, dim = _told_apart(path, head, format)
-        if kind == "binary":
-            vectors, twice = _binary(path, gensim, needed, count, dim)
-        else:
-            with closing(smart_open.open(path, "rb")) as file:
+        with closing(smart_open.open(path, "rb")) as file:
+            if kind == "binary":
+                vectors, twice = _binary(path, file, needed, count or 0, dim)
+            else:
                 vectors, twice = _text(path, file, gensim, needed, count, dim)
     except MmalignError:
         raise
@@ -134,11 +137,14 @@ def _lines(
     """The checked lines of needed words, and the words that are there twice."""
     first = 1 if count is None else 2
     if count is not None:
-        file.readline()
+        file.readline(HEAD)
     kept: dict[bytes, bytes] = {}
     twice: set[str] = set()
     number, line = first - 1, b""
-    for number, line in enumerate(file, start=first):
+    longest = HEAD + 64 * dim  # bytes of a line: a packed file may have one without end
+    for number, line in enumerate(iter(partial(file.readline, longest), b""), start=first):
+        if len(line) == longest:
+            raise MmalignError(f"{path}: line {number} has no end within {longest:,} bytes")
         word = line.split(b" ", 1)[0]
         if word not in needed and number > first:
             continue
@@ -161,34 +167,31 @@ def _lines(
 
 
 def _binary(
-    path: Path, gensim: Any, needed: Set[str], count: int | None, dim: int
+    path: Path, file: IO[bytes], needed: Set[str], count: int, dim: int
 ) -> tuple[dict[str, Floats], set[str]]:
-    """Let gensim read the file, and keep only what is needed of it."""
-    least = (count or 0) * (4 * dim + 2)
-    size = path.stat().st_size
-    if path.suffix not in (".gz", ".bz2") and size < least:
-        raise MmalignError(
-            f"{path}: cut short? {count} words of {dim} numbers take {least} bytes at least, but it"
-            f" has {size}"
-        )
+    """The vectors of needed words: each a word, a space, and ``dim`` little-endian float32.
+
+    Read here, for gensim looks for a word's end without bound, in a time that is quadratic.
+    """
+    kept: dict[str, Floats] = {}
     twice: set[str] = set()
-
-    class Needed(gensim.KeyedVectors):  # type: ignore[misc]
-        """Forgets at once what is not needed: millions of words are gigabytes."""
-
-        def has_index_for(self, key: str) -> bool:
-            return False  # gensim would print a warning; add_vector sees to it
-
-        def add_vector(self, key: str, vector: Floats) -> int:
-            if key not in needed:
-                return -1
-            if key in self.key_to_index:
-                twice.add(key)
-                return -1
-            return int(super().add_vector(key, vector))
-
-        def set_vecattr(self, key: str, attr: str, val: Any) -> None:
-            """Frequencies, made up by gensim, are of no use here."""
-
-    vectors = Needed.load_word2vec_format(str(path), binary=True, unicode_errors="replace")
-    return {word: vectors.vectors[row].copy() for word, row in vectors.key_to_index.items()}, twice
+    file.readline(HEAD)
+    held, at, size = b"", 0, 4 * dim
+    for number in range(1, count + 1):
+        while (end := held.find(b" ", at, at + LONGEST)) < 0 or len(held) <= end + size:
+            if end < 0 and len(held) - at >= LONGEST:
+                raise MmalignError(f"{path}: no word ends within {LONGEST} bytes of word {number}")
+            more = file.read(CHUNK + size)
+            if not more:
+                raise MmalignError(
+                    f"{path}: cut short? Its first line says {count} words of {dim} numbers; it"
+                    f" ends in word {number}"
+                )
+            held, at = held[at:] + more, 0
+        word = held[at:end].lstrip(b"\n").decode(errors="replace")  # some end a vector with one
+        if word in kept:
+            twice.add(word)
+        elif word in needed:
+            kept[word] = np.frombuffer(held, "<f4", dim, end + 1).astype(np.float32)
+        at = end + 1 + size
+    return kept, twice
