@@ -270,6 +270,18 @@ def test_a_term_without_weight_is_not_computed():
     assert terms.keys() == {"reconstruction"}
 
 
+def test_pairs_are_summed_by_default_and_decoded_across_only_where_a_loss_asks():
+    names = NAMES[:3]
+    model, given = aligner(names), batch(names)
+    losses = {"distribution": Weighted(Wasserstein(), ramp(DELTA))}
+    own = flow(model, given)
+    by_default = Objective({n: ERRORS[ERROR[n]] for n in names}, ramp(BETA), losses)
+    assert_same(by_default(own, 0)[1], objective(names, losses=losses)(flow(model, given), 0)[1])
+    assert own.decoding("a", "a")
+    with pytest.raises(KeyError):
+        own.decoding("a", "b")
+
+
 def test_the_ramps_weights_enter_the_total_and_not_the_terms():
     model, given = aligner(("a", "b")), batch(("a", "b"))
     losses = {"cross": Weighted(CrossAlignment(), Ramp(to=2.0, start=0, end=4))}

@@ -10,9 +10,10 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmalign.cells import expand
 from mmalign.errors import MmalignError, RecipeError
 from mmalign.plugins import discover
-from mmalign.recipe import Recipe, assemble, locate, read, shipped
+from mmalign.recipe import Recipe, assemble, locate, overrides, read, shipped
 
 REGISTRY = discover()
 TEN = """
@@ -220,3 +221,51 @@ TABLES = st.sampled_from(["dataset", "modality", "method", "loss", "head", "run"
 def test_whatever_stands_in_a_recipe_is_a_recipe_or_a_recipe_error(table):
     with contextlib.suppress(RecipeError):
         assert isinstance(assemble("any", table, REGISTRY), Recipe)
+
+
+def test_a_shipped_recipe_is_found_with_its_ending_and_without(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert locate("quickstart.toml") == locate("quickstart") == shipped()["quickstart"]
+
+
+def test_a_recipe_is_called_as_its_file_and_its_mistakes_name_it(tmp_path):
+    path = written(tmp_path, "[dataset")
+    with pytest.raises(RecipeError, match=f"^{path}: 1 error"):
+        read(path, REGISTRY)
+    sound = written(tmp_path, shipped()["synthetic"].read_text(encoding="utf-8"))
+    assert read(sound, REGISTRY).name == "mine"
+    # So too where a setting is read as text in a second pass.
+    assert read("cub_gzsl", REGISTRY, ["dataset.root=2024"]).name == "cub_gzsl"
+    with pytest.raises(RecipeError, match=r"^recipe: "):
+        assemble("mine", {}, REGISTRY)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    path = written(tmp_path, "")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(MmalignError, match=f"^cannot read {path}: Permission denied$"):
+        read(path, REGISTRY)
+
+
+def test_seeds_of_the_command_line_go_before_those_of_the_sweep():
+    table = tomllib.loads(shipped()["synthetic_sweep"].read_text(encoding="utf-8"))
+    table["sweep"]["seeds"] = [7, 8]
+    own = assemble("it", table, REGISTRY)
+    asked = assemble("it", table, REGISTRY, ["run.seeds=[3]"])
+    assert expand(own, REGISTRY).seeds == (7, 8)
+    assert expand(asked, REGISTRY).seeds == (3,)
+    assert table["sweep"]["seeds"] == [7, 8], "the caller's table stays as it was"
+    # No sweep, no seeds there, or nothing asked for: nothing to take out.
+    del table["sweep"]["seeds"]
+    assert expand(assemble("it", table, REGISTRY, ["run.seeds=[3]"]), REGISTRY).seeds == (3,)
+
+
+def test_after_a_setting_that_is_none_the_others_still_count():
+    found: list[str] = []
+    laid = overrides(["method", "head.epochs=validation", "a.b=[1,"], found)
+    assert found == ["--set method: write it as table.key=value"]
+    assert laid == {"head.epochs": ("validation",) * 2, "a.b": ("[1,",) * 2}

@@ -68,6 +68,18 @@ def test_t1_may_come_from_scores_of_its_own():
     assert replace(measure(SCORES, asked, own), T1=0) == replace(measure(SCORES, asked), T1=0)
 
 
+def test_t1_of_scores_of_its_own_counts_what_is_right():
+    own = np.float32([[1, 0], [0, 1], [0, 1], [1, 0]])  # of each class one row of two
+    asked = question(LABELS)
+    assert measure(SCORES, asked, own).T1 == top1(own, asked) == 0.5
+
+
+def test_without_a_row_of_an_unseen_class_there_is_no_u_and_no_warning():
+    found = measure(answers(0, 0, 1), question([0, 1, 1])).summary()
+    assert found["S"] == 0.75
+    assert all(math.isnan(found[name]) for name in ("U", "H", "AUSUC", "U_rows", "U5_rows"))
+
+
 def test_classes_count_alike_however_many_rows_they_have():
     found = measure(answers(0, 0, 0, 0, 0, 2, 3), question([0, 0, 0, 0, 1, 2, 3]))
     assert found.S == 0.5
