@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from mmalign.protocol import pose as pose
     from mmalign.protocol import validation as validation
     from mmalign.report import Measures as Measures
+    from mmalign.report import Report as Report
     from mmalign.report import measure as measure
     from mmalign.report import stacking_bias as stacking_bias
     from mmalign.report import top1 as top1
@@ -174,7 +175,7 @@ _HOMES = {
     "onnxfile": ("export_onnx",),
     "pictures": ("Preparation", "read_picture"),
     "protocol": ("Protocol", "pose", "validation"),
-    "report": ("Measures", "measure", "stacking_bias", "top1"),
+    "report": ("Measures", "Report", "measure", "stacking_bias", "top1"),
     "scaling": ("scale",),
     "sources": ("LatentSource", "draw_from", "modalities_of"),
     "stored": ("Store", "Stored"),

@@ -54,7 +54,7 @@ class Cell:
         table = deepcopy(dict(self.recipe.table))
         for key in ("target", "targets"):
             table.get("report", {}).pop(key, None)
-        for key in ("seeds", "threads", "checkpoint"):
+        for key in ("seeds", "threads", "checkpoint", "trackers"):
             table.get("run", {}).pop(key, None)
         return table
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
+import json
 import os
 import sys
 from enum import StrEnum
@@ -55,6 +57,7 @@ class Form(StrEnum):
 
 def main() -> None:
     """Run the command line: an MmalignError is one message and exit status 2."""
+    atexit.register(gc.freeze)  # a last walk through what goes with the process took 40 ms
     try:
         app()
     except MmalignError as error:
@@ -73,8 +76,6 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror}; what was written before stays", file=sys.stderr)
         sys.exit(2)
-    finally:
-        gc.freeze()  # all of it goes with the process; walking through it took 40 ms of mmalign ls
 
 
 @app.command()
@@ -99,6 +100,10 @@ def run(
     nodes: Annotated[
         int | None, typer.Option(min=1, help="Hosts that do so; start it on each of them.")
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="Tell this tracker of it: tensorboard, mlflow, or a plugin's name."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -113,6 +118,7 @@ def run(
     laid = list(settings or [])
     laid += [f"run.seeds={seeds}"] if seeds is not None else []
     laid += [f'run.device="{device}"'] if device is not None else []
+    laid += [f"run.trackers={json.dumps(track)}"] if track else []
     from mmalign.recipe import read
 
     console, begun = make_console(), None

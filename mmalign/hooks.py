@@ -45,6 +45,15 @@ def mmalign_backbones() -> list[type]:  # type: ignore[empty-body]
 
 
 @hookspec
+def mmalign_tracker_ready() -> None:
+    """A tracker that hears only of runs that ask for it by its plugin's name, in [run] trackers.
+
+    Called when such a recipe is read; raises MmalignError where it cannot work, as when what it
+    writes with is not installed. A tracker without this hook hears of every run.
+    """
+
+
+@hookspec
 def mmalign_run_started(run: Mapping[str, Any]) -> None:
     """A run begins. ``run`` holds its name, folder, seeds and resolved recipe."""
 

@@ -16,7 +16,7 @@ from mmalign.plugins import Registry
 from mmalign.writing import write_whole
 
 DONE = "done.json"
-WRONG = "error.txt"
+WRONG = "error.txt"  # BUG, to a run that this is a seed of
 OFTEN = 0.2  # seconds between two messages about epochs
 
 

@@ -76,8 +76,12 @@ class RunSettings:
     """Train the representations of several seeds as one batched model; "auto": on a GPU."""
     checkpoint: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between two checkpoints, which a killed run loses at most; 0: after each epoch."""
+    trackers: tuple[str, ...] = ()
+    """Plugins to tell of it, such as "tensorboard"; some are told of every run."""
 
     def __post_init__(self) -> None:
+        if len(set(self.trackers)) < len(self.trackers):
+            raise ValueError("trackers: each of them once")
         if isinstance(self.seeds, tuple) and len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: each of them once")
 
@@ -151,6 +155,8 @@ class Reader:
         report = self.plain(ReportSettings, "report", table)
         run = self.plain(RunSettings, "run", table)
         figure = self.figure(table)
+        if run is not None:
+            self.problems += self.registry.trackers.objections(cast("RunSettings", run).trackers)
         if not self.problems and made is not None:
             method, parts = made
             self.problems += disagreements(parts, protocol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from inspect import signature
@@ -13,23 +13,34 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mmalign.entries import Plugin
+from mmalign.errors import MmalignError, did_you_mean
 from mmalign.guard import Hung, gathered, guarded, most_seconds, note, of_ours
 from mmalign.hooks import hookimpl
 
 if TYPE_CHECKING:
     from pluggy import HookCaller, HookImpl
 
+READY = "mmalign_tracker_ready"
 RUN = ("mmalign_run_started", "mmalign_epoch_ended", "mmalign_run_ended")
 MOST = 600.0  # seconds that a tracker may take for one event
+
+
+def trackers_of(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """The trackers that a run's recipe asks for."""
+    settings = run.get("recipe", {}).get("run", {})
+    return tuple(settings.get("trackers", ()))
 
 
 class Trackers:
     """What trackers did in each run: those that failed hear no more of it.
 
-    A run is known by its folder, where the traceback of a failure is kept.
+    A run is known by its folder, where the traceback of a failure is kept. ``ready`` has the
+    trackers by the names of their plugins, with what a recipe calls that asks for one; None for
+    those that hear of every run.
     """
 
     def __init__(self) -> None:
+        self.ready: dict[str, Callable[[], None] | None] = {}
         self.failed: set[tuple[str, str]] = set()
         self.heard: dict[str, list[str]] = {}
 
@@ -37,12 +48,29 @@ class Trackers:
         """What a report must say of the trackers of the run in this folder."""
         return tuple(self.heard.get(str(folder), ()))
 
+    def objections(self, names: Iterable[str]) -> list[str]:
+        """What is wrong with asking for these, each line with its path in the recipe."""
+        found = []
+        for place, name in enumerate(names):
+            path = f"run.trackers.{place}"
+            if name not in self.ready:
+                known = did_you_mean(name, self.ready)
+                found.append(f"{path}: no tracker '{name}'; {known}")
+                continue
+            try:
+                if ready := self.ready[name]:
+                    ready()
+            except MmalignError as error:
+                found.append(f"{path}: {error}")
+        return found
+
     def stand_in(
         self, plugin: Plugin, module: ModuleType, callers: list[HookCaller]
     ) -> ModuleType | None:
         """A module with the same hooks, the run's guarded; None where there are none of these."""
         if not any(caller.name in RUN for caller in callers):
             return None
+        self.ready[plugin.name] = getattr(module, READY, None)
         made = ModuleType(getattr(module, "__name__", plugin.name))
         for caller in callers:
             for impl in caller.get_hookimpls():
@@ -87,7 +115,7 @@ class Trackers:
         given: Mapping[str, Any],
     ) -> None:
         folder = str(given["run"].get("folder", ""))
-        if (folder, plugin.name) in self.failed:
+        if (folder, plugin.name) in self.failed or not self._wanted(plugin.name, given["run"]):
             return
         with gathered(self.heard.setdefault(folder, [])):
             try:
@@ -103,6 +131,9 @@ class Trackers:
                 if returned is not None:
                     kind = type(returned).__name__
                     note(f"{plugin.home}: {hook} returned {kind}, and nobody listens; ignored")
+
+    def _wanted(self, name: str, run: Mapping[str, Any]) -> bool:
+        return self.ready.get(name) is None or name in trackers_of(run)
 
     def _tell(self, plugin: Plugin, hook: str, folder: str, error: BaseException) -> None:
         """Name who failed, and keep the traceback in the run's folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from mmalign.report import METRICS, Measures
 from mmalign.writing import write_whole
 
 UNFINISHED = "unfinished"  # folder within a run's, gone when the run is over
+BUG = "error.txt"  # what a seed's job leaves that raised what it should not
 ANSWER = "answer.json"
 SAME = "same.json"
 
@@ -113,7 +115,13 @@ def _said(value: Any) -> str:
 
 
 def latest(parent: Path) -> Path | None:
-    """The newest run in a folder of runs that has not come to its end."""
+    """The newest run in a folder of runs that has not come to its end.
+
+    One that was killed after its end, while it cleared away, is cleared away.
+    """
+    for each in parent.glob(f"*/{UNFINISHED}"):
+        if (each.parent / "report.json").exists() and not any(each.rglob(BUG)):
+            shutil.rmtree(each, ignore_errors=True)
     found = [each.parent for each in parent.glob(f"*/{UNFINISHED}") if is_unfinished(each.parent)]
     return max(
         found, key=lambda each: ((each / "recipe.toml").stat().st_mtime, each.name), default=None

@@ -101,17 +101,33 @@ def killed_until_done(recipe, registry, out, kills):
 
 
 def ends_of(out):
-    """The folders of runs that came to their end; what was killed before its recipe was
-    written is no run."""
-    return [each for each in (out / "mine").iterdir() if (each / "report.json").exists()]
+    """What is in the folders of the runs that came to their end: two, where one was killed after
+    its end. What was killed before its recipe was written is no run."""
+    ended = [each for each in (out / "mine").iterdir() if (each / "report.json").exists()]
+    assert ended
+    return [files_of(each) for each in ended]
+
+
+def test_what_was_killed_after_its_end_is_cleared_away(tmp_path):
+    for name, more in (("ended", ()), ("buggy", ("seed-1/error.txt",)), ("begun", ())):
+        kept = tmp_path / name / "unfinished"
+        for each in ("lock", *more):
+            (kept / each).parent.mkdir(parents=True, exist_ok=True)
+            (kept / each).touch()
+        (tmp_path / name / "recipe.toml").touch()
+        if name != "begun":
+            (tmp_path / name / "report.json").touch()
+    assert latest(tmp_path) == tmp_path / "begun"
+    assert not (tmp_path / "ended" / "unfinished").exists()
+    assert (tmp_path / "ended" / "report.json").exists()
+    assert (tmp_path / "buggy" / "unfinished" / "seed-1" / "error.txt").exists()
 
 
 def killed_at(place, calls, case, registry, out):
     recipe, whole, _ = case
     kills = [During(place, n) for n in calls]
     assert killed_until_done(recipe, registry, out, kills) > 0
-    (folder,) = ends_of(out)
-    assert files_of(folder) == files_of(whole)
+    assert all(each == files_of(whole) for each in ends_of(out))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -131,8 +147,7 @@ def test_killed_at_random_moments(case, registry, tmp_path):
     draw = random.Random(0)
     kills = [After(draw.uniform(0.1, 1.1) * seconds) for _ in range(2)]
     killed_until_done(recipe, registry, tmp_path, kills)
-    (folder,) = ends_of(tmp_path)
-    assert files_of(folder) == files_of(whole)
+    assert all(each == files_of(whole) for each in ends_of(tmp_path))
 
 
 def trained(session, epochs=5):

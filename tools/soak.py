@@ -96,11 +96,10 @@ class Killing:
                 break
             self.killed["moment" if isinstance(each, After) else each.place] += 1
             came += 1
-        (folder,) = test_resume.ends_of(out)
         self.runs, self.most = self.runs + 1, max(self.most, came)
-        if test_resume.files_of(folder) != test_resume.files_of(whole):
+        if any(each != test_resume.files_of(whole) for each in test_resume.ends_of(out)):
             self.wrong += 1
-            print(f"LOST: {folder} is not {whole}", flush=True)
+            print(f"LOST: {out} is not {whole}", flush=True)
             out.rename(self.folder / f"lost-{self.wrong}")  # to be looked at
         else:
             shutil.rmtree(out)
