@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes, cli_runs
-from mmalign.cli_recipes import ExecutorName, RayAddress, Settings
+from mmalign.cli_recipes import ExecutorName, RayAddress, Settings, shipped_names
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor, site
 from mmalign.terminal import make_console
@@ -34,7 +34,12 @@ app = typer.Typer(
 )
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's path, or its shipped name.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe's path, or its shipped name.",
+        autocompletion=shipped_names,
+    ),
 ]
 
 
@@ -90,19 +95,25 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes of a sweep or of seeds; one per CPU by default."),
+        typer.Option(
+            min=1, metavar="N", help="Processes of a sweep or of seeds; one per CPU by default."
+        ),
     ] = None,
     executor: ExecutorName = Executor.processes,
     ray_address: RayAddress = None,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="Processes, or GPUs, that train one model together.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes, or GPUs, that train one model together."),
     ] = None,
     nodes: Annotated[
-        int | None, typer.Option(min=1, help="Hosts that do so; start it on each of them.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Hosts that do so; start it on each of them."),
     ] = None,
     track: Annotated[
         list[str] | None,
-        typer.Option(help="Tell this tracker of it: tensorboard, mlflow, or a plugin's name."),
+        typer.Option(
+            metavar="NAME", help="Tell this tracker of it: tensorboard, mlflow, or a plugin's name."
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -111,7 +122,10 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Train, measure and report what a recipe says; a recipe with [sweep], all its cells."""
+    """Train, measure and report what a recipe says.
+
+    A recipe with [sweep]: all its cells.
+    """
     from mmalign.plugins import discover
 
     registry = discover()
@@ -169,7 +183,7 @@ def _tell(outcome: Outcome, console: Console) -> None:
     """Say what came of a run, and where it is."""
     from mmalign.summary import as_text
 
-    console.print(as_text(outcome.report))
+    console.print(as_text(outcome.report, console.width))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
 
 
@@ -178,13 +192,13 @@ def tune(
     recipe: RecipeName,
     settings: Settings = None,
     trials: Annotated[
-        int, typer.Option(min=1, help="How many in all, with those of earlier calls.")
+        int, typer.Option(min=1, metavar="N", help="How many in all, with those of earlier calls.")
     ] = 50,
     timeout: Annotated[
-        float | None, typer.Option(min=0, help="Begin no trial after so many seconds.")
+        float | None, typer.Option(min=0, metavar="N", help="Begin no trial after so many seconds.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per CPU by default.")
+        int | None, typer.Option(min=1, metavar="N", help="Processes; one per CPU by default.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
     reuse: Annotated[
@@ -193,7 +207,10 @@ def tune(
     executor: ExecutorName = Executor.processes,
     ray_address: RayAddress = None,
 ) -> None:
-    """Search a recipe's [tune] on the validation protocol; writes the best recipe."""
+    """Search a recipe's [tune] on the validation protocol.
+
+    Writes the best recipe.
+    """
     from mmalign.plugins import discover
     from mmalign.recipe import read
     from mmalign.space import read_space
@@ -230,7 +247,10 @@ def table(
     runs: Annotated[Path, typer.Option(help="Folder where recipes were run.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
 ) -> None:
-    """Put finished runs side by side: published next to reproduced, the best in bold."""
+    """Put finished runs side by side.
+
+    Published next to reproduced, the best in bold.
+    """
     from mmalign.comparison import gathered, paired
     from mmalign.comparison_text import deliver, sentence, written
 
@@ -250,9 +270,11 @@ def extract(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A backbone's field.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures at a time.")] = 32,
     device: Annotated[str, typer.Option(help="A torch device, such as cuda:0.")] = "cpu",
-    workers: Annotated[int, typer.Option(min=1, help="Threads that read pictures.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Threads that read pictures.")
+    ] = 2,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read.")
     ] = False,
@@ -260,7 +282,10 @@ def extract(
         bool, typer.Option("--force", help="Write over a file of other features.")
     ] = False,
 ) -> None:
-    """Write features of a folder of pictures; goes on where a killed one stopped."""
+    """Write features of a folder of pictures.
+
+    Goes on where a killed one stopped.
+    """
     from mmalign.extract import chosen
     from mmalign.extract import extract as extract_features
     from mmalign.plugins import discover

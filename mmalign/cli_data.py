@@ -29,7 +29,10 @@ def check(
         Path | None, typer.Option(help="Write a recipe for the data to this file.")
     ] = None,
 ) -> None:
-    """Say what is in a folder, what is wrong with it, and what a run would make of it."""
+    """Say what is in a folder, and what is wrong with it.
+
+    And what a run would make of it.
+    """
     from mmalign.inspecting import chosen, keep, look
     from mmalign.inspection_text import show
     from mmalign.plugins import discover
@@ -47,7 +50,10 @@ def new(
     path: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
     use: Use = None,
 ) -> None:
-    """Write a small example of a folder of data, with a recipe: replace it by your own."""
+    """Write a small example of a folder of data.
+
+    With a recipe. Replace it by your own.
+    """
     from mmalign.inspecting import begin
     from mmalign.plugins import discover
 
@@ -75,9 +81,9 @@ def fetch(
         bool, typer.Option("--keep", help="Keep the archive, for others of its data sets.")
     ] = False,
 ) -> None:
-    """Download public data sets from where their authors publish them; goes on where it broke off.
+    """Download public data sets from their authors.
 
-    Counts and shapes are checked before anything is put in place.
+    Goes on where it broke off. Counts and shapes are checked before anything is put in place.
     """
     from mmalign.fetching import fetch as fetch_sets
     from mmalign.fetching import listing

@@ -22,7 +22,10 @@ def push(
     ] = None,
     revision: Annotated[str | None, typer.Option(help="A branch; main by default.")] = None,
 ) -> None:
-    """Upload a model to the Hugging Face Hub, with HF_TOKEN or the token of `hf auth login`."""
+    """Upload a model to the Hugging Face Hub.
+
+    With HF_TOKEN, or the token of `hf auth login`.
+    """
     from mmalign.hub import push_to_hub
 
     print(push_to_hub(model, repository, private=private, revision=revision))
@@ -34,7 +37,10 @@ def pull(
     to: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
     revision: Annotated[str | None, typer.Option(help="A branch, a tag or a commit.")] = None,
 ) -> None:
-    """Download a model from the Hugging Face Hub: its weights, configuration and card alone."""
+    """Download a model from the Hugging Face Hub.
+
+    Its weights, configuration and card alone.
+    """
     from mmalign.hub import pull as fetch
 
     model = fetch(repository, to, revision)

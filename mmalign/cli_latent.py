@@ -30,7 +30,10 @@ RowsFile = Annotated[Path, typer.Option(help="A file: .npy, .safetensors or .par
 
 @app.command()
 def embed(model: ModelPath, things: Things, out: RowsFile, device: Device = "cpu") -> None:
-    """Write the latents of rows of any modality, or of several fused."""
+    """Write the latents of rows of any modality.
+
+    Or of several, fused.
+    """
     from mmalign.bundle import load
     from mmalign.latentfiles import check_suffix, write_rows
 
@@ -48,7 +51,10 @@ def translate(
     out: RowsFile,
     device: Device = "cpu",
 ) -> None:
-    """Write what rows of one modality are in another: its numbers, decoded from their latents."""
+    """Write what rows of one modality are in another.
+
+    Its numbers, decoded from their latents.
+    """
     from mmalign.bundle import load
     from mmalign.latentfiles import check_suffix, write_rows
     from mmalign.rows import Part, named_files
@@ -75,7 +81,7 @@ def retrieve(
     items: Annotated[
         str, typer.Argument(metavar="[MODALITY=]ITEMS", help="What is searched through.")
     ],
-    top: Annotated[int, typer.Option(min=1, help="Items a query, nearest first.")] = 5,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a query, nearest first.")] = 5,
     form: Annotated[
         Form | None,
         typer.Option("--format", help="A table for a terminal, else by --out's suffix, or CSV."),
@@ -83,7 +89,10 @@ def retrieve(
     out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Find the items nearest to each query, whatever modality each is of."""
+    """Find the items nearest to each query.
+
+    Whatever modality each is of.
+    """
     from mmalign.bundle import load
     from mmalign.latentfiles import together
     from mmalign.predictions import Best, Titles, form_of, write_answers

@@ -36,7 +36,10 @@ def export(
         typer.Option(help="An input of the .onnx file; all sample-level ones by default."),
     ] = None,
 ) -> None:
-    """Copy a model out of a run, or write it as ONNX, which onnxruntime then has to agree with."""
+    """Copy a model out of a run, or write it as ONNX.
+
+    onnxruntime then has to agree with it.
+    """
     from mmalign.bundle import find, load
     from mmalign.bundlefiles import copy
 
@@ -83,7 +86,10 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
     device: Annotated[str, typer.Option(help="A torch device, for pictures.")] = "cpu",
 ) -> None:
-    """Write the likeliest classes of each row, with scores and calibrated probabilities."""
+    """Write the likeliest classes of each row.
+
+    With scores and calibrated probabilities.
+    """
     from mmalign.bundle import load
     from mmalign.inputs import named_classes, parts_of
     from mmalign.predictions import best_of, form_of, write_answers
@@ -111,7 +117,10 @@ def add_classes(
     ],
     to: NewFolder,
 ) -> None:
-    """Give a model new classes by their descriptions, without the data that it learnt from."""
+    """Give a model new classes by their descriptions.
+
+    Without the data that it learnt from.
+    """
     from mmalign.bundle import load, save_model
     from mmalign.newcomers import read_newcomers
 
@@ -134,7 +143,10 @@ def remove_classes(
     classes: Annotated[list[str], typer.Argument(metavar="CLASS...", help="Their names.")],
     to: Annotated[Path, typer.Option(help="A folder that is not there yet.")],
 ) -> None:
-    """Take classes out of a model, with all that it kept of them."""
+    """Take classes out of a model.
+
+    With all that it kept of them.
+    """
     from mmalign.bundle import load, save_model
 
     _refuse_existing(to)

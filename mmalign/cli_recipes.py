@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,23 @@ from mmalign.executors import Executor
 from mmalign.terminal import make_console
 
 app = typer.Typer()
+
+
+def shipped_names(incomplete: str) -> list[str]:
+    """The shipped recipes that begin so, for a shell that completes a word; it knows files."""
+    from mmalign.shipped import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)]
+
+
+def component_names(incomplete: str) -> list[str]:
+    """Kinds and components that begin so."""
+    from mmalign.plugins import discover
+
+    kinds = discover().components
+    names = [*kinds, *(name for of_kind in kinds.values() for name in of_kind)]
+    return [name for name in names if name.startswith(incomplete)]
+
 
 ExecutorName = Annotated[
     Executor, typer.Option(help="Who does the jobs: processes here, or a Ray cluster.")
@@ -28,17 +46,26 @@ Settings = Annotated[
 @app.command()
 def check(
     recipes: Annotated[
-        list[str] | None, typer.Argument(metavar="[RECIPE]...", help="All shipped ones by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE]...", help="All shipped ones by default.", autocompletion=shipped_names
+        ),
     ] = None,
     settings: Settings = None,
 ) -> None:
-    """Check recipes without loading any data; every mistake is shown."""
+    """Check recipes without loading any data.
+
+    Every mistake is shown.
+    """
+    from rich.text import Text
+
     from mmalign.cells import expand
     from mmalign.plugins import discover
     from mmalign.recipe import read
     from mmalign.shipped import shipped
     from mmalign.space import read_space
 
+    say = partial(make_console().print, soft_wrap=True)
     registry, wrong = discover(), 0
     names = recipes or list(shipped())
     for name in names:
@@ -48,10 +75,10 @@ def check(
                 expand(checked, registry)
             if checked.tune is not None:
                 read_space(checked, registry)
-            print(f"ok     {name}")
+            say(Text.assemble(("ok", "green"), f"     {name}"))
         except MmalignError as error:
             wrong += 1
-            print(f"wrong  {error}")
+            say(Text.assemble(("wrong", "red"), f"  {error}"))
     if wrong:
         raise MmalignError(f"{wrong} of {len(names)} recipes cannot run")
 
@@ -61,24 +88,36 @@ def ls(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="A kind (dataset, modality, loss, head, method, backbone), or a component."
+            help="A kind (dataset, modality, loss, head, method, backbone), or a component.",
+            autocompletion=component_names,
         ),
     ] = None,
 ) -> None:
-    """List recipes and components; with a name, a component's fields."""
+    """List recipes and components.
+
+    With a name, that component's fields.
+    """
     from mmalign.listing import components, recipes
     from mmalign.plugins import discover
     from mmalign.shipped import shipped
 
     console = make_console()
+    # To a pipe each thing is one line, however long.
+    show = partial(console.print, soft_wrap=not console.is_terminal)
+    found = components(discover(), what)
     if what is None:
-        console.print(recipes(shipped()))
-    console.print(components(discover(), what))
+        show(recipes(shipped()))
+    show(found)
+    if what is None and console.is_terminal:
+        console.print("mmalign ls NAME    a component's fields", style="dim")
+        console.print("mmalign cp RECIPE  a copy of a recipe, to edit", style="dim")
 
 
 @app.command()
 def cp(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe's name.", autocompletion=shipped_names)
+    ],
     to: Annotated[Path, typer.Argument(help="A file or folder.")] = Path(),
     force: Annotated[bool, typer.Option(help="Write over a file that is there.")] = False,
 ) -> None:
@@ -105,7 +144,7 @@ def plugins(
         bool, typer.Option("--trust", help="Import none: show what would be, and whose files.")
     ] = False,
 ) -> None:
-    """List plugins: name, version, distribution and state."""
+    """List plugins, and what each offers."""
     if trust:
         from mmalign.trust import show
 
@@ -114,4 +153,5 @@ def plugins(
     from mmalign.listing import plugins as table
     from mmalign.plugins import discover
 
-    make_console().print(table(discover()))
+    console = make_console()
+    console.print(table(discover()), soft_wrap=not console.is_terminal)

@@ -24,10 +24,16 @@ def reproduce(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     out: Annotated[Path, typer.Option(help="Folder for the new run.")] = Path("runs"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of several seeds; one per CPU by default.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Processes of several seeds; one per CPU by default."
+        ),
     ] = None,
 ) -> None:
-    """Run a finished run again, from its folder, and compare; exit status 1 if they differ."""
+    """Run a finished run again, and compare.
+
+    From nothing but its folder and the data. Exit status 1 if they differ.
+    """
     from mmalign.plugins import discover
     from mmalign.reproduce import reproduce as reproduce_run
 

@@ -21,6 +21,7 @@ MEANINGS = {
     "U_rows": "as U, every row counting alike",
     "U5_rows": "as U5, every row counting alike",
 }
+WIDE = 72  # columns of a terminal that the table fits into with what the metrics mean
 # T1 searches unseen classes alone and AUSUC goes over every bias: no bias changes them.
 STACKABLE = ("S", "U", "H")
 # Said in report.json always, elsewhere only where there is no S to read first.
@@ -82,8 +83,11 @@ def interval(statistic: Statistic) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def as_text(report: Report) -> RenderableType:
-    """The result in one sentence, the table, the hardest classes, and the notes."""
+def as_text(report: Report, width: int = WIDE) -> RenderableType:
+    """The result in one sentence, the table, the hardest classes, and the notes.
+
+    In less than ``WIDE`` columns what the metrics mean is left out.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("%")
     table.add_column("mean ± std" if len(report.seeds) > 1 else "value", justify="right")
@@ -93,7 +97,8 @@ def as_text(report: Report) -> RenderableType:
     if any(value is not None for value in published.values()):
         table.add_column("published", justify="right")
         table.add_column("difference", justify="right")
-    table.add_column("", style="dim")
+    if width >= WIDE:
+        table.add_column("", style="dim")
     compared = any(value is not None for value in published.values())
     rows = [(name, each, published[name], MEANINGS[name]) for name, each in listed(report).items()]
     for variant, measures in report.variants.items():
@@ -103,15 +108,13 @@ def as_text(report: Report) -> RenderableType:
             if name in STACKABLE
         ]
     for name, each, goal, meaning in rows:
-        cells: list[RenderableType] = [
-            Text(name, style="bold" if name == headline(report) else ""),
-            percent(each),
-        ]
+        style = "bold" if name == headline(report) else ""
+        cells: list[RenderableType] = [Text(name, style), Text(percent(each), style)]
         if len(report.seeds) > 1:
             cells.append(interval(each))
         if compared:
             cells += ["", ""] if goal is None else [f"{goal:.1f}", f"{100 * each.mean - goal:+.1f}"]
-        table.add_row(*cells, meaning)
+        table.add_row(*cells, *([meaning] if width >= WIDE else []))
     lines: list[RenderableType] = [Text(f"warning: {n}", style="yellow") for n in report.notes]
     lines += [Text(sentence(report), style="bold"), Text(), table]
     if report.target.get("source"):

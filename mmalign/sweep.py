@@ -104,6 +104,7 @@ def sweep(
         tasks = planned_tasks(recipe, planned, folder, reuse)
         rows = _worked(planned, tasks, folder, console, workers, hire)
         if rows:
+            console.print()
             console.print(results.as_text(planned, rows, console.width))
             drawn = any("draw" in row for row in rows)
             if drawn or len(planned.seeds) > 1:
