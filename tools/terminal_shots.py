@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -33,10 +34,8 @@ SHOTS = {
     "run_48": (48, "mmalign run synthetic --seeds 3 --workers 1"),
     "ls_80": (80, "mmalign ls"),
     "fields_80": (80, "mmalign ls softmax"),
-    "fields_48": (48, "mmalign ls softmax"),
-    "table_80": (80, "mmalign run synthetic_table --seeds 2"),
+    "sweep_80": (80, "mmalign run synthetic_sweep"),
     "check_80": (80, "mmalign check wrong.toml quickstart"),
-    "plugins_80": (80, "mmalign plugins"),
     "plugins_48": (48, "mmalign plugins"),
 }
 WRONG = '[dataset]\nuse = "synthetik"\nsen = 3\n[modality.image]\nhiden = [8, 8]\n'
@@ -84,13 +83,18 @@ def drawn(command: str, screen: pyte.Screen) -> str:
 def line_of(screen: pyte.Screen, row: int) -> Text:
     """One line, with its colours."""
     line = Text()
-    for column in range(screen.columns):
-        cell = screen.buffer[row][column]
-        colour = BRIGHT.get(cell.fg, cell.fg)
-        colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
-        line.append(cell.data, Style(color=colour, bold=cell.bold, italic=cell.italics))
+    cells = (screen.buffer[row][column] for column in range(screen.columns))
+    for style, alike in groupby(cells, style_of):
+        line.append("".join(cell.data for cell in alike), style)
     line.rstrip()
     return line
+
+
+def style_of(cell: pyte.screens.Char) -> Style:
+    """A cell's colour and weight."""
+    colour = BRIGHT.get(cell.fg, cell.fg)
+    colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
+    return Style(color=colour, bold=cell.bold, italic=cell.italics)
 
 
 def main() -> None:
