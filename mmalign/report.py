@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from mmalign.answers import Answers, read
 from mmalign.arrays import Floats, Indices
 from mmalign.types import Facts, Question
 
+Doubles: TypeAlias = NDArray[np.float64]
 METRICS = ("S", "U", "H", "T1", "AUSUC", "U5", "U_rows", "U5_rows")
+CURVE = 200  # points that are kept of a seen-unseen accuracy curve
 TOP = 5  # answers of which one must be right, in U5 and U5_rows
 
 
@@ -28,7 +30,8 @@ class Measures:
     2016). ``per_class`` is by class index. ``confusion`` counts (true, answered) class
     indices. ``U5`` is U where one right answer among the best five will do. ``U_rows`` and
     ``U5_rows`` are the same two as shares of the unseen classes' rows: a class counts as
-    often as it has rows.
+    often as it has rows. ``curve`` has at most ``CURVE`` points (U, S) of the curve whose area
+    ``AUSUC`` is, from U = 0 on; empty where there is none.
     """
 
     S: float
@@ -41,6 +44,7 @@ class Measures:
     U5: float = float("nan")
     U_rows: float = float("nan")
     U5_rows: float = float("nan")
+    curve: tuple[tuple[float, float], ...] = ()
 
     def summary(self) -> dict[str, float]:
         """The metrics by name."""
@@ -100,12 +104,14 @@ def judge(answers: Answers, question: Question, alone: Answers | None = None) ->
     if not np.isin(question.seen, question.search).any():
         return found
     s, u = _mean(right[~asked], labels[~asked]), _mean(right[asked], unseen)
+    sides = _tradeoff(answers, question)
     return replace(
         found,
         S=s,
         U=u,
         H=harmonic(s, u),
-        AUSUC=ausuc(answers, question),
+        AUSUC=_area(*sides),
+        curve=_curve(*sides),
         U5=_mean(among_five, unseen),
         U_rows=float(right[asked].mean()) if len(unseen) else nan,
         U5_rows=float(among_five.mean()) if len(unseen) else nan,
@@ -136,21 +142,35 @@ def stacking_bias(scores: Floats, question: Question) -> tuple[float, float]:
     return float(tried[best]), float(h[best])
 
 
-def ausuc(answers: Answers, question: Question) -> float:
-    """Area under the seen-unseen accuracy curve (Chao et al. 2016, section 4).
+def _tradeoff(answers: Answers, question: Question) -> tuple[Doubles, Doubles]:
+    """S and U along the seen-unseen accuracy curve (Chao et al. 2016, section 4).
 
     A bias is subtracted from every seen class's score. A row goes to the seen side while
     the bias is at most the margin between its best seen and its best unseen score, so the
-    curve has one point per margin; trapezoids between them. NaN where one side has no row.
+    curve has one point per margin. It has none where one side has no row.
     """
     asked_seen = np.isin(question.labels, question.seen)
     if asked_seen.all() or not asked_seen.any():
-        return float("nan")
-    s, u = _sides(answers, question)
-    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2))
+        return np.empty(0), np.empty(0)
+    return _sides(answers, question)
 
 
-def _sides(answers: Answers, question: Question) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _area(s: Doubles, u: Doubles) -> float:
+    """The area under the curve, by trapezoids; NaN where there is none."""
+    return float(np.sum(np.diff(u) * (s[1:] + s[:-1]) / 2)) if len(s) else float("nan")
+
+
+def _curve(s: Doubles, u: Doubles) -> tuple[tuple[float, float], ...]:
+    """At most ``CURVE`` points (U, S), evenly spaced along the way, its two ends among them."""
+    if len(s) > CURVE:
+        way = np.append(0.0, np.cumsum(np.abs(np.diff(s)) + np.abs(np.diff(u))))
+        wanted = np.linspace(0.0, way[-1], CURVE)
+        kept = np.unique(np.append(np.searchsorted(way, wanted[:-1]), len(s) - 1))
+        s, u = s[kept], u[kept]
+    return tuple(zip(u.round(6).tolist(), s.round(6).tolist(), strict=True))
+
+
+def _sides(answers: Answers, question: Question) -> tuple[Doubles, Doubles]:
     """S and U as the bias grows past each of the distinct margins, from below the first."""
     labels, margin = question.labels, answers.margin
     asked_seen = np.isin(labels, question.seen)
@@ -201,7 +221,7 @@ class Report:
     One entry of ``seeds``, ``draws`` and ``measures`` a run; ``draws`` names the draw of the
     shots, or is None. ``variants`` are other ways of scoring, by name, such as calibrated
     stacking. ``target`` are the recipe's published numbers in per cent. ``notes`` are what a
-    reader must know, a leak first.
+    reader must know, a leak first. ``unseen`` are indices into ``classes``.
     """
 
     recipe: str
@@ -214,6 +234,7 @@ class Report:
     notes: tuple[str, ...] = ()
     facts: tuple[Facts, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
+    unseen: tuple[int, ...] = ()
 
     @property
     def summary(self) -> dict[str, Statistic]:

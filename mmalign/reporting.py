@@ -44,6 +44,7 @@ def reported(
             "seconds": round(seconds, 1),
             "recipe_table": dict(recipe.table),
         },
+        unseen=tuple(first.training.unseen.tolist()),
     )
 
 

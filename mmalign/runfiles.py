@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: report.json, confusion.csv, the model and its card."""
+"""What a run leaves in its folder: its report, what that is drawn from, the model and its card."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from mmalign import bundle, summary
 from mmalign.bundlefiles import CARD
 from mmalign.card import card
 from mmalign.contracts import Fitted
+from mmalign.latentmap import MAP, kept_map
+from mmalign.pages import FIGURES
+from mmalign.pages.runpage import write_page
 from mmalign.recipe import Recipe
 from mmalign.report import Report
 from mmalign.types import Facts, Problem
@@ -57,10 +60,30 @@ def finish(folder: Path, report: Report, model: Path, seed: int, clear: bool = T
         model.rename(folder / MODEL)
     write_whole(folder / MODEL / CARD, card(report, seed).encode())
     write_whole(folder / "confusion.csv", confusion(report))
+    drawn = json.dumps(figures(report, kept_map(model.parent / MAP)), allow_nan=False)
+    write_whole(folder / FIGURES, drawn.encode())
     text = json.dumps(summary.as_json(report), indent=1, allow_nan=False)
+    write_page(folder, json.loads(text))
     write_whole(folder / "report.json", (text + "\n").encode())
     if clear:
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+
+
+def figures(report: Report, latent_map: Mapping[str, Any]) -> dict[str, Any]:
+    """What report.html draws, and report.json has no room for.
+
+    The classes of one side, the smaller: all others are of the other one. The points (U, S) of
+    each run's seen-unseen accuracy curve, and the map of the latent space.
+    """
+    unseen = set(report.unseen)
+    few = "unseen" if 2 * len(unseen) <= len(report.classes) else "seen"
+    names = [n for i, n in enumerate(report.classes) if (i in unseen) == (few == "unseen")]
+    curves = [
+        {"seed": seed, **({} if draw is None else {"draw": draw}), "points": each.curve}
+        for seed, draw, each in zip(report.seeds, report.draws, report.measures, strict=True)
+        if each.curve
+    ]
+    return {"side": few, "classes": names, "curves": curves, "map": dict(latent_map)}
 
 
 def confusion(report: Report) -> bytes:

@@ -23,7 +23,7 @@ def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, f
     if len(question.unseen) in (0, len(question.search)):
         spaces = {"all": question.search}
     rows = {
-        name: _embedded(fitted, name, view, question.labels)
+        name: embedded(fitted, name, view, question.labels)
         for name, view in question.views.items()
     }
     found: dict[str, dict[str, float]] = {}
@@ -31,7 +31,7 @@ def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, f
         if view.level != "class":
             continue
         for space, classes in spaces.items():
-            z, own = _embedded(fitted, described, view.take(classes), classes)
+            z, own = embedded(fitted, described, view.take(classes), classes)
             for shown, (samples, labels) in rows.items():
                 inside = np.isin(labels, classes)
                 there = measure_retrieval(z, own, samples[inside], labels[inside])
@@ -41,9 +41,9 @@ def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, f
     return found
 
 
-def _embedded(
+def embedded(
     fitted: LatentSpace, name: str, view: View, labels: Indices
 ) -> tuple[Floats, Indices]:
-    """Latents and labels of the rows that have the modality."""
+    """Latents, (rows, latent), and labels of the rows that have the modality."""
     there = np.flatnonzero(view.mask)
     return fitted.embed({name: replace(view.take(there), level="sample")}), labels[there]

@@ -10,6 +10,7 @@ import torch
 
 from mmalign import checked
 from mmalign.answering import Answer, answer
+from mmalign.latentmap import write_map
 from mmalign.plugins import Registry
 from mmalign.recipe import Recipe
 from mmalign.reporting import context, used, versions
@@ -33,9 +34,9 @@ def fit_seed(
 ) -> tuple[Problem | None, list[Answer]]:
     """The first draw's problem, unless it was done before, and the answers.
 
-    ``folder`` keeps what is done, and a model.
+    ``folder`` keeps what is done, a model, and a map of its latent space.
 
-    The model is the first draw's. ``session_of`` makes the session of a draw; one of a group
+    The model and the map are the first draw's. ``session_of`` makes the session of a draw; one of a group
     of processes keeps no checkpoints. Raises ChangedError where what the folder keeps was
     begun with other data or versions.
     """
@@ -54,6 +55,7 @@ def fit_seed(
                 about = context(recipe, registry, source, problem)
                 seed, facts = session.seed, answered.facts
                 write_model(folder / MODEL, recipe, about, seed, problem, fitted, facts)
+                write_map(folder, fitted, problem, recipe.method, seed, draw)
             kept.keep(answered)
         done.append(answered)
     return first, done

@@ -162,6 +162,7 @@ def _table(measures: Measures) -> dict[str, Any]:
         **measures.summary(),
         "per_class": list(measures.per_class.items()),
         "confusion": [[*pair, count] for pair, count in measures.confusion.items()],
+        "curve": measures.curve,
     }
 
 
@@ -170,4 +171,6 @@ def _measures(said: Mapping[str, Any]) -> Measures:
         **{name: float(said[name]) for name in METRICS},
         per_class={int(index): float(share) for index, share in said["per_class"]},
         confusion={(int(true), int(answer)): int(n) for true, answer, n in said["confusion"]},
+        # An older mmalign kept none.
+        curve=tuple((float(u), float(s)) for u, s in said.get("curve", ())),
     )
