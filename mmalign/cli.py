@@ -168,6 +168,7 @@ def run(
             planned, many = expand(read_recipe, registry), workers or at.processors
             folder = sweep(read_recipe, planned, console, out, reuse, many, at.hire)
             console.print(f"\nresults: {folder}", soft_wrap=True)
+            console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
             return
         from mmalign.run import run as run_recipe
         from mmalign.seeds import apart, run_seeds
@@ -185,6 +186,7 @@ def _tell(outcome: Outcome, console: Console) -> None:
 
     console.print(as_text(outcome.report, console.width))
     console.print(f"\nreport and model: {outcome.folder}", soft_wrap=True)
+    console.print(f"report: {outcome.folder / 'report.html'}", soft_wrap=True)
 
 
 @app.command()

@@ -58,6 +58,16 @@ def reproduce(
         raise typer.Exit(1)
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished run, or of a sweep.")],
+) -> None:
+    """Write report.html again, from what lies in a folder; for runs of an older mmalign, too."""
+    from mmalign.pages.again import write_again
+
+    make_console().print(f"report: {write_again(folder)}", soft_wrap=True)
+
+
 def _tell(found: Comparison, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text

@@ -23,8 +23,7 @@ def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, f
     if len(question.unseen) in (0, len(question.search)):
         spaces = {"all": question.search}
     rows = {
-        name: embedded(fitted, name, view, question.labels)
-        for name, view in question.views.items()
+        name: embedded(fitted, name, view, question.labels) for name, view in question.views.items()
     }
     found: dict[str, dict[str, float]] = {}
     for described, view in training.views.items():
@@ -41,9 +40,7 @@ def retrieval_of(fitted: LatentSpace, problem: Problem) -> dict[str, dict[str, f
     return found
 
 
-def embedded(
-    fitted: LatentSpace, name: str, view: View, labels: Indices
-) -> tuple[Floats, Indices]:
+def embedded(fitted: LatentSpace, name: str, view: View, labels: Indices) -> tuple[Floats, Indices]:
     """Latents, (rows, latent), and labels of the rows that have the modality."""
     there = np.flatnonzero(view.mask)
     return fitted.embed({name: replace(view.take(there), level="sample")}), labels[there]

@@ -36,9 +36,9 @@ def fit_seed(
 
     ``folder`` keeps what is done, a model, and a map of its latent space.
 
-    The model and the map are the first draw's. ``session_of`` makes the session of a draw; one of a group
-    of processes keeps no checkpoints. Raises ChangedError where what the folder keeps was
-    begun with other data or versions.
+    The model and the map are the first draw's. ``session_of`` makes the session of a draw; one
+    of a group of processes keeps no checkpoints. Raises ChangedError where what the folder keeps
+    was begun with other data or versions.
     """
     first: Problem | None = None
     done: list[Answer] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from mmalign.errors import AbsentError, MmalignError
 from mmalign.extras import need
 from mmalign.job import Done, Job, finished
 from mmalign.lock import locked
+from mmalign.pages.sweepfolder import SAID
+from mmalign.pages.sweeppage import write_sweep_page
 from mmalign.recipe import Recipe
 from mmalign.results import Row
 from mmalign.workers import Workers
+from mmalign.writing import write_whole
 
 
 @dataclass(eq=False)
@@ -88,7 +92,7 @@ def sweep(
     workers: int = 1,
     hire: Hire = Workers,
 ) -> Path:
-    """Run the jobs that are not finished; write the tables and the figure; the folder.
+    """Run the jobs that are not finished; write the tables, figure and page; the folder.
 
     ``hire(count)`` gives those who do them. Raises MmalignError when a job failed, after all
     the others were done.
@@ -110,15 +114,35 @@ def sweep(
             if drawn or len(planned.seeds) > 1:
                 over = "the seeds and draws" if drawn else "the seeds"
                 console.print(Text(f"mean ± standard deviation over {over}", style="dim"))
-        if rows and recipe.figure is not None:
-            from mmalign.drawing import draw
+        try:
+            if rows and recipe.figure is not None:
+                from mmalign.drawing import draw
 
-            for path in draw(recipe.figure, rows, folder):
-                console.print(f"figure: {path}", soft_wrap=True)
+                for path in draw(recipe.figure, rows, folder):
+                    console.print(f"figure: {path}", soft_wrap=True)
+        finally:
+            if rows:
+                _write_page(recipe, tasks, without, folder)
         for note in notes(tasks):
             console.print(Text(f"warning: {note}", style="yellow"), soft_wrap=True)
         _refuse_failed(tasks)
     return folder
+
+
+def _write_page(
+    recipe: Recipe, tasks: Sequence[Task], without: Mapping[str, Sequence[str]], folder: Path
+) -> None:
+    """Write report.html, and beside it what the page says and the table does not."""
+    left = [f"left out: {', '.join(names)}: {why}" for why, names in without.items()]
+    said = {
+        "recipe": recipe.name,
+        "jobs": len(tasks),
+        "done": sum(task.done is not None for task in tasks),
+        "failed": [[task.title, task.wrong] for task in tasks if task.done is None],
+        "notes": [*left, *notes(tasks)],
+    }
+    write_whole(folder / SAID, (json.dumps(said, indent=1) + "\n").encode())
+    write_sweep_page(folder)
 
 
 def at_hand(planned: Sweep) -> tuple[Sweep, dict[str, list[str]]]:

@@ -35,6 +35,7 @@ def test_a_run_leaves_report_metrics_recipe_and_model(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert names == {
         *("recipe.toml", "report.json", "metrics.jsonl", "confusion.csv"),
+        *("report.html", "figures.json"),
         *("model/model.safetensors", "model/config.json", "model/README.md"),
     }
     lines = (finished / "metrics.jsonl").read_text().splitlines()
@@ -113,7 +114,11 @@ def test_a_recipe_may_have_any_file_name(tmp_path):
     (tmp_path / f"{name}.toml").write_text(shipped()["synthetic"].read_text(encoding="utf-8"))
     done = call("run", f"{name}.toml", *SMALL, "--seeds", 1, cwd=tmp_path)
     folder = only(tmp_path / "runs" / name)
-    assert done.stdout.splitlines()[-1] == f"report and model: {folder.relative_to(tmp_path)}"
+    said = folder.relative_to(tmp_path)
+    assert done.stdout.splitlines()[-2:] == [
+        f"report and model: {said}",
+        f"report: {said / 'report.html'}",
+    ]
 
 
 def test_a_recipe_is_copied_and_never_over_another(tmp_path):

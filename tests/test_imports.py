@@ -33,7 +33,8 @@ LAYERS = (
     {"streaming"},
     {"train", "tables", "searching", "latentfiles", "listing", "systems"} | {"onnxfile"},
     {"recipe", "answering", "place", "together", "copies"},
-    {"bundle", "reporting", "unfinished", "newcomers", "sklearn", "inspecting"},
+    {"bundle", "reporting", "unfinished", "newcomers", "sklearn", "inspecting"}
+    | {"latentmap", "pages"},
     {"runfiles", "reproduce"},
     {"seedfit"},
     {"run", "extract", "fetching", "hub", "inspection_text"},
@@ -140,6 +141,8 @@ PROGRAM = {
     "workers",
     "raycrew",
     "executors",
+    "latentmap",
+    "pages",
     "seedjob",
     "seeds",
     "cells",
@@ -268,6 +271,7 @@ COMMANDS = {
 # not among them: the command line needs it, too.
 HEAVY = ["torch", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "optuna", "gensim"]
 HEAVY += ["PIL", "onnx", "onnxruntime", "huggingface_hub", "transformers", "sentence_transformers"]
+HEAVY += ["jinja2", "mmalign.pages"]
 HEAVY += ["jaxtyping", "geomloss", "ray", "lightning", "asyncio", "multiprocessing"]
 NEEDLESS = {
     "import": [*HEAVY, "numpy", "pydantic", "rich", "typer", "pluggy", "mmalign.contracts"],

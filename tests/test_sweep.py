@@ -170,7 +170,8 @@ def test_a_sweep_without_terminal_speaks_a_line_for_each_job(through):
     assert output.count(" H = ") == 8
     assert "[8/8] " in output
     assert [sign for sign in output if not sign.isprintable() and sign != "\n"] == []
-    assert output.splitlines()[-1] == "results: runs/mine/sweep"
+    said = ["results: runs/mine/sweep", "report: runs/mine/sweep/report.html"]
+    assert output.splitlines()[-2:] == said
 
 
 def test_a_finished_sweep_runs_nothing_again_and_tells_the_same(through):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mmalign.pages.marks import clean, drawing, el, line, text
+from mmalign.pages.marks import clean, drawing, el, finite, line, text
 from mmalign.pages.scales import Scale, label, steps
-from mmalign.report import statistic
 
-WIDTH, HEIGHT, BINS = 640, 230, 20
+WIDTH, HEIGHT, BINS = 760, 240, 20
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,22 @@ def class_rows(
             worst[true] = (count, said)
     made = []
     for name in dict.fromkeys(name for run in runs for name in run):
-        over = statistic([100 * float(run[name]) for run in runs if name in run])
+        values = [100 * finite(run[name]) for run in runs if name in run]
         count, taken = worst.get(name, (0, ""))
         rows = totals.get(name, 0)
         share = 100 * count / rows if rows else 0.0
         made.append(
-            ClassRow(name, side(name, unseen), over.mean, over.std, rows / len(runs), taken, share)
+            ClassRow(name, side(name, unseen), *_spread(values), rows / len(runs), taken, share)
         )
     return sorted(made, key=lambda row: (row.accuracy, row.name))
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; there are many classes, and ``statistics`` is slow."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
 
 
 def side(name: str, unseen: set[str] | None) -> str:
@@ -134,18 +142,18 @@ def sides_figure(ident: str, both: Sequence[Sides]) -> Markup:
         own, other = ("f0", "f1") if each.name == "seen" else ("f1", "f0")
         at = 0.0
         parts = (
-            (each.right, f"{own}", "right"),
-            (each.same, f"{own} band", f"another {each.name} class"),
-            (each.across, f"{other} hatch", f"a class that is {each.other}"),
+            (each.right, own, "inside", "right"),
+            (each.same, f"{own} band", "", f"another {each.name} class"),
+            (each.across, other, "inside", f"{each.other} class"),
         )
-        for share, kind, said in parts:
-            title = el("title", f"{each.name} rows answered with {said}: {share:.1f} %")
+        for share, kind, lettering, said in parts:
+            named = el("title", f"{each.name} rows, {said}: {share:.1f} %")
             x, wide = across(at), across(at + share) - across(at)
             bar = {"x": x, "y": y, "width": max(0.0, wide - 1.5), "height": 44, "rx": 2}
-            body.append(el("rect", title, class_=kind, **bar))
+            body.append(el("rect", named, class_=kind, **bar))
             if share >= 12:
-                kind = "inside" if said == "right" else "over"
-                body.append(text(x + wide / 2, y + 28, f"{share:.0f} %", kind, "middle"))
+                word = f"{share:.0f} % {said}" if share >= 45 else f"{share:.0f} %"
+                body.append(text(x + wide / 2, y + 28, word, lettering, "middle"))
             at += share
     y = top + step * len(both)
     for tick in across.ticks():
@@ -164,11 +172,10 @@ def spread_figure(ident: str, rows: Sequence[ClassRow]) -> Markup:
     left, right, top, bottom = 52, WIDTH - 12, 12, HEIGHT - 56
     groups = [(name, [r for r in rows if r.side == name]) for name in ("seen", "unseen", "")]
     groups = [(name, those) for name, those in groups if those]
-    counts = {
-        name: [sum(min(BINS - 1, int(r.accuracy * BINS / 100)) == i for r in those)
-               for i in range(BINS)]
-        for name, those in groups
-    }  # fmt: skip
+    counts = {}
+    for name, those in groups:
+        of = Counter(min(BINS - 1, int(row.accuracy * BINS / 100)) for row in those)
+        counts[name] = [of[number] for number in range(BINS)]
     most = max(max(each) for each in counts.values())
     across, up = Scale(0, 100, left, right), Scale(0, max(1.0, float(most)), bottom, top)
     body: list[Markup] = []

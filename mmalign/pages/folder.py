@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,10 @@ def _learning(path: Path) -> Curves:
     def told() -> Iterator[Mapping[str, Any]]:
         with path.open(encoding="utf-8") as file:
             for line in file:
-                said = json.loads(line)
-                if {"seed", "stage", "epoch"} <= said.keys():
-                    yield said
+                with suppress(ValueError):  # the last one of a killed run, of which a part is there
+                    said = json.loads(line)
+                    if {"seed", "stage", "epoch"} <= said.keys():
+                        yield said
 
     return curves_of(told())
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mmalign.pages.marks import clean, drawing, el, line, mark, text
 from mmalign.pages.scales import Scale, label, per_cent
 
-WIDTH, STEP, VALUE = 640, 40, 128
+WIDTH, STEP, VALUE = 760, 40, 140
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Row:
 
 def intervals(ident: str, rows: Sequence[Row], title: str, stacked: bool = False) -> Markup:
     """The figure; ``stacked`` has the names above their rows, where they are long."""
-    left, top, step = (8, 30, 50) if stacked else (96, 14, STEP)
+    left, top, step = (8, 20, 54) if stacked else (96, 14, STEP)
     reach = [v for r in rows for v in (r.mean - (r.half or 0), r.mean + (r.half or 0))]
     reach = [min(100.0, max(0.0, v)) for v in reach]
     reach += [v for r in rows for v in (*r.runs, *([] if r.target is None else [r.target]))]
@@ -47,8 +47,8 @@ def intervals(ident: str, rows: Sequence[Row], title: str, stacked: bool = False
     for place, row in enumerate(rows):
         y = top + step * (place + 0.5)
         if stacked:
-            body.append(text(8, y - 14, clean(row.name, 60), "main" if row.main else ""))
-            y += 4
+            body.append(text(8, y - 6, clean(row.name, 50), "main" if row.main else ""))
+            y += 9
         else:
             body.append(text(left - 8, y + 5, row.name, "main" if row.main else "", "end"))
         body += _row(row, y, across)
@@ -97,5 +97,5 @@ def _legend(rows: Sequence[Row], y: float) -> list[Markup]:
     for name, icon in parts:
         body.append(el("g", icon, transform=f"translate({x:g} {y - 5:g})"))
         body.append(text(x + 16, y, name, "key"))
-        x += 52 + 10.2 * len(name)
+        x += 34 + 14 * len(name)
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -45,7 +45,7 @@ class Stage:
     panels: tuple[Panel, ...]
 
 
-def curves_of(epochs: Sequence[Mapping[str, Any]]) -> Curves:
+def curves_of(epochs: Iterable[Mapping[str, Any]]) -> Curves:
     """The lines of metrics.jsonl as curves; what is no number is left out."""
     found: Curves = {}
     for said in epochs:
@@ -97,14 +97,14 @@ def _panel(ident: str, stage: str, term: str, runs: Mapping[str, Points], most: 
     if up.log:
         body.append(text(left, HEIGHT - 4, "logarithmic", "tick"))
     for place, (run, points) in enumerate(runs.items()):
-        shown = thinned(points, most)
-        said = f"{run}: {points[0][1]:.4g} to {points[-1][1]:.4g}"
-        places = [(across(x), up(y)) for x, y in shown]
-        if len(places) == 1:
-            (x, y), title = places[0], el("title", clean(said))
-            body.append(el("circle", title, cx=x, cy=y, r=3, class_=f"f{place % SERIES}"))
-        else:
-            body.append(path(places, f"k{place % SERIES} thin", clean(said)))
+        for each in passes(points):
+            said = f"{run}: {each[0][1]:.4g} to {each[-1][1]:.4g}"
+            places = [(across(x), up(y)) for x, y in thinned(each, most)]
+            if len(places) == 1:
+                ((x, y),), named = places, el("title", clean(said))
+                body.append(el("circle", named, cx=x, cy=y, r=3, class_=f"f{place % SERIES}"))
+            else:
+                body.append(path(places, f"k{place % SERIES} thin", clean(said)))
     ends = tuple(
         (run, points[0][1], points[-1][1], min(y for _, y in points))
         for run, points in runs.items()
@@ -113,6 +113,19 @@ def _panel(ident: str, stage: str, term: str, runs: Mapping[str, Points], most: 
     title = f"{clean(term)} over the epochs of stage {clean(stage)}"
     figure = drawing(ident, WIDTH, HEIGHT, title, described, body, "learning")
     return Panel(ident, clean(term), figure, ends)
+
+
+def passes(points: Points) -> list[Points]:
+    """The points by the times that the stage was gone through: epochs begin anew each time.
+
+    A head whose epochs are chosen is fitted on the validation classes first, and then at last.
+    """
+    found: list[Points] = []
+    for point in points:
+        if not found or point[0] <= found[-1][-1][0]:
+            found.append([])
+        found[-1].append(point)
+    return found
 
 
 def thinned(points: Points, most: int) -> Points:

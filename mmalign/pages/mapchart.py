@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
-from mmalign.pages.marks import SHAPES, clean, drawing, el, mark, number, text
+from mmalign.pages.marks import SHAPES, clean, drawing, el, finite, mark, number, text
 from mmalign.pages.palette import SERIES
 from mmalign.pages.scales import Scale
 
-WIDTH, HEIGHT = 720, 620
+WIDTH, HEIGHT = 820, 660
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def places_of(said: Mapping[str, Any], unseen: set[str] | None, most: int) -> li
                 is_unseen = unseen is not None and name in unseen
                 place = Place(
                     str(int(index)), clean(name), clean(modality), series, is_unseen,
-                    float(x), float(y), int(rows),
+                    finite(x), finite(y), int(rows),
                 )  # fmt: skip
                 found.append(place)
     return sorted(found, key=lambda place: place.unseen)
@@ -89,7 +90,7 @@ def legend(places: Sequence[Place], levels: Mapping[str, str]) -> list[Legend]:
 
 def latent_map(ident: str, places: Sequence[Place], explained: Sequence[float]) -> Markup:
     """The figure. A class's marks are joined, so that what belongs together is seen."""
-    margin = 22
+    margin = 28
     scale_x, scale_y = _square(places, margin)
     at = {(p.index, p.series): (scale_x(p.x), scale_y(p.y)) for p in places}
     body: list[Markup] = [_frame(margin), *_links(places, at)]
@@ -100,7 +101,9 @@ def latent_map(ident: str, places: Sequence[Place], explained: Sequence[float]) 
         shape = SHAPES[p.series % len(SHAPES)]
         body.append(mark(shape, x, y, 4.5, kind, el("title", p.said), data_c=p.index))
     first, second = (100 * each for each in (*explained, 0.0, 0.0)[:2])
-    body.append(text(WIDTH / 2, HEIGHT - 6, f"axis 1: {first:.0f} % of the variance", "tick", "middle"))
+    body.append(
+        text(WIDTH / 2, HEIGHT - 6, f"axis 1: {first:.0f} % of the variance", "tick", "middle")
+    )
     y = (HEIGHT - 40) / 2
     turned = {"x": 14, "y": y, "text_anchor": "middle", "transform": f"rotate(-90 14 {y:g})"}
     body.append(el("text", f"axis 2: {second:.0f} %", class_="tick", **turned))
@@ -140,7 +143,7 @@ def _links(
         by.setdefault(p.index, []).append(p)
     made = []
     for index, those in by.items():
-        for one, other in zip(those, those[1:], strict=False):
+        for one, other in pairwise(those):
             (x1, y1), (x2, y2) = at[index, one.series], at[index, other.series]
             way = " ".join(number(float(each)) for each in (x1, y1)) + "L"
             way += " ".join(number(float(each)) for each in (x2, y2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +11,9 @@ from markupsafe import Markup, escape
 
 # Control characters, which no XML may hold, halves of surrogate pairs, and those that turn the
 # direction of what follows.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 LONGEST = 80  # letters of a name
 
 
@@ -23,6 +26,19 @@ def clean(said: Any, most: int = LONGEST) -> str:
 def lines(said: Any, most: int) -> str:
     """The same of several lines."""
     return "\n".join(clean(line, most) for line in str(said)[:most].split("\n"))
+
+
+def finite(value: Any) -> float:
+    """A number that a scale can place. Raises ValueError for NaN and infinity."""
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(f"{found} is no number to be shown")
+    return found
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, a true minus."""
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def number(value: Any) -> str:
@@ -41,7 +57,7 @@ def el(tag: str, *inside: Any, **attributes: Any) -> Markup:
         if value is not None
     )
     content = "".join(escape(each) for each in inside)
-    return Markup(f"<{tag}{said}>{content}</{tag}>" if content else f"<{tag}{said}/>")  # noqa: S704
+    return Markup(f"<{tag}{said}>{content}</{tag}>" if content else f"<{tag}{said}/>")
 
 
 def text(x: float, y: float, said: Any, class_: str = "", anchor: str | None = None) -> Markup:
@@ -72,7 +88,9 @@ OUTLINES = {
 }
 
 
-def mark(shape: str, x: float, y: float, size: float, class_: str, *inside: Any, **more: Any) -> Markup:
+def mark(
+    shape: str, x: float, y: float, size: float, class_: str, *inside: Any, **more: Any
+) -> Markup:
     """A point of this shape, ``size`` from its middle to its edge."""
     if shape == "circle":
         return el("circle", *inside, cx=x, cy=y, r=size, class_=class_, **more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ from mmalign.errors import MmalignError
 from mmalign.jsonfile import read_json
 from mmalign.pages import classes as of_classes
 from mmalign.pages import learning, mapchart
+from mmalign.pages.facts import facts_shown, retrieval
 from mmalign.pages.folder import BROKEN, RunFolder, read_folder
-from mmalign.pages.intervals import Row, intervals
+from mmalign.pages.intervals import intervals
 from mmalign.pages.limits import Limits
-from mmalign.pages.marks import clean, lines
+from mmalign.pages.marks import clean, finite, lines
 from mmalign.pages.render import rendered, write
+from mmalign.pages.result import meaning, metric_rows, run_name, sentence
 from mmalign.pages.tradeoff import Run, Spot, tradeoff
-from mmalign.report import METRICS
-from mmalign.summary import EXTRA, MEANINGS, STACKABLE
 
 GRAVE = ("ORACLE", "seed ")  # how notes begin without which the numbers mislead
 NOTE = 1500  # letters of a note
@@ -90,69 +90,6 @@ def _guarded(missing: dict[str, str], name: str, make: Any) -> Any:
         return None
 
 
-def metric_rows(report: Mapping[str, Any]) -> list[Row]:
-    """The metrics that were asked, in per cent, and those of variants that differ."""
-    target, main = report["target"], headline(report["summary"])
-    listed = [(name, "", each) for name, each in report["summary"].items() if name in METRICS]
-    listed.sort(key=lambda each: METRICS.index(each[0]))
-    if any(name == "S" for name, _, _ in listed):
-        listed = [each for each in listed if each[0] not in EXTRA]
-    for variant, summary in report["variants"].items():
-        listed += [(n, clean(variant, 60), s) for n, s in summary.items() if n in STACKABLE]
-    made = []
-    for name, variant, each in listed:
-        goal = None if variant else target.get(name)
-        made.append(
-            Row(
-                f"{name}, {variant}" if variant else name,
-                100 * float(each["mean"]),
-                None if each["ci95"] is None else 100 * float(each["ci95"]),
-                None if each["std"] is None else 100 * float(each["std"]),
-                tuple(100 * float(value) for value in each["runs"]),
-                float(goal) if isinstance(goal, (int, float)) else None,
-                name == main and not variant,
-            )
-        )
-    return made
-
-
-def meaning(name: str) -> str:
-    """What a metric is."""
-    metric, _, variant = name.partition(", ")
-    return MEANINGS.get(metric, "") + (f"; with {variant}" if variant else "")
-
-
-def headline(summary: Iterable[str]) -> str:
-    """The metric that sums it up: H, or U where no seen class is asked, or T1."""
-    return next((name for name in ("H", "U", "T1", "S") if name in summary), "")
-
-
-def sentence(report: Mapping[str, Any], metrics: Sequence[Row]) -> list[str]:
-    """The result in one sentence, in three parts: the metric, its value, and the rest."""
-    main = next((row for row in metrics if row.main), None)
-    if main is None:
-        return ["", "", "Nothing was measured."]
-    seeds = sorted({int(each["seed"]) for each in report["runs"]})
-    said = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
-    if draws := {each["draw"] for each in report["runs"] if "draw" in each}:
-        said += f" and {len(draws)} draw{'s' if len(draws) > 1 else ''} of the shots"
-    unseen, seen = int(report.get("unseen", 0)), int(report.get("seen", 0))
-    told = (
-        f"{unseen:,} of {unseen + seen:,} classes were never seen in training"
-        if unseen
-        else "every class was seen in training"
-    )
-    goal = ""
-    if main.target is not None:
-        goal = f", {main.mean - main.target:+.1f} against the published {main.target:.1f}"
-    return [main.name, f"{main.said} %", f"over {said}{goal}; {told}."]
-
-
-def run_name(run: Mapping[str, Any]) -> str:
-    """A run by its seed and draw."""
-    return f"seed {run['seed']}" + (f", draw {run['draw']}" if "draw" in run else "")
-
-
 def choices(report: Mapping[str, Any]) -> learning.Curves:
     """What the head's epochs were chosen by, as curves over them."""
     found: dict[str, dict[str, learning.Points]] = {}
@@ -193,7 +130,7 @@ def confusion_shown(run: RunFolder, limits: Limits) -> dict[str, Any]:
 def curve_shown(run: RunFolder, limits: Limits) -> dict[str, Any]:
     """The seen-unseen curves, with the points without a bias and those of variants."""
     curves = [
-        Run(run_name(each), tuple((100 * float(u), 100 * float(s)) for u, s in each["points"]))
+        Run(run_name(each), tuple((100 * finite(u), 100 * finite(s)) for u, s in each["points"]))
         for each in run.curves[: limits.runs]
     ]
     spots, report = [], run.report
@@ -203,12 +140,12 @@ def curve_shown(run: RunFolder, limits: Limits) -> dict[str, Any]:
         if {"S", "U"} <= summary.keys():
             pairs = zip(summary["U"]["runs"], summary["S"]["runs"], report["runs"], strict=True)
             spots += [
-                Spot(f"{name} ({run_name(of)})", 100 * float(u), 100 * float(s), shape, series)
+                Spot(f"{name} ({run_name(of)})", 100 * finite(u), 100 * finite(s), shape, series)
                 for u, s, of in list(pairs)[: limits.runs]
             ]
     u, s = (report["target"].get(name) for name in ("U", "S"))
     if isinstance(u, (int, float)) and isinstance(s, (int, float)):
-        spots.append(Spot("published", float(u), float(s), "star", 2))
+        spots.append(Spot("published", finite(u), finite(s), "star", 2))
     return {"figure": tradeoff("figure-curve", curves, spots), "spots": spots, "runs": curves}
 
 
@@ -216,7 +153,7 @@ def map_shown(run: RunFolder, limits: Limits) -> dict[str, Any]:
     """The map of the latent space, its legend, and its places as a table."""
     said = run.map
     places = mapchart.places_of(said, run.unseen, limits.places)
-    explained = [float(each) for each in said["explained"]]
+    explained = [finite(each) for each in said["explained"]]
     count = len({place.index for place in places})
     return {
         "figure": mapchart.latent_map("figure-map", places, explained),
@@ -228,43 +165,3 @@ def map_shown(run: RunFolder, limits: Limits) -> dict[str, Any]:
         "count": count,
         "left": max(0, int(said["of"]) - count),
     }
-
-
-def retrieval(report: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]]:
-    """How well each modality finds another, of the first run."""
-    found = report["runs"][0]["facts"].get("retrieval")
-    if not isinstance(found, Mapping):
-        return []
-    return [(clean(way), {k: float(v) for k, v in of.items()}) for way, of in found.items()]
-
-
-def facts_shown(report: Mapping[str, Any], limits: Limits) -> list[tuple[str, list[Any]]]:
-    """Groups of (name, value) for whoever judges or repeats the run."""
-
-    def table(key: str) -> list[tuple[str, str]]:
-        found = report.get(key)
-        items = list(found.items()) if isinstance(found, Mapping) else []
-        rows = [(clean(name), clean(value, 200)) for name, value in items[: limits.listed]]
-        more = len(items) - limits.listed
-        return [*rows, ("…", f"{more} more in report.json")] if more > 0 else rows
-
-    about = [("data set", clean(report.get("dataset", "")))]
-    for key in ("features", "side_information"):
-        said = ", ".join(map(str, report.get(key) or ()))
-        about.append((key.replace("_", " "), clean(said, 300)))
-    about.append(("classes", f"{report.get('seen', '?')} seen, {report.get('unseen', '?')} unseen"))
-    parameters = report["runs"][0]["facts"].get("parameters")
-    if isinstance(parameters, int):
-        about.append(("parameters", f"{parameters:,}"))
-    about += [("seconds", f"{float(report['seconds']):.1f}")] if "seconds" in report else []
-    about += [("processes", clean(report["processes"]))] if "processes" in report else []
-    groups = [
-        ("The run", about),
-        ("Reading of the formulas", [("", clean(report.get("reading", ""), 2000))]),
-        ("Data, SHA-256", table("data")),
-        ("Backbones", table("backbones")),
-        ("Versions", table("versions")),
-        ("Machine", table("machine")),
-        ("Plugins", table("plugins")),
-    ]
-    return [(title, rows) for title, rows in groups if rows and any(v for _, v in rows)]

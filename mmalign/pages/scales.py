@@ -68,7 +68,8 @@ def around(values: Iterable[float], start: float, end: float, log: bool = False)
     if log and low > 0 and high / low >= 100:
         return Scale(low / 1.15, high * 1.15, start, end, log=True)
     if not high - low > 1e-9 * max(abs(low), abs(high), 1e-12):
-        low, high = low - max(abs(low) / 2, 0.5), high + max(abs(high) / 2, 0.5)
+        half = max(abs(low) / 2, 0.5)
+        low, high = (0.0 if low >= 0 and low < half else low - half), high + half
     room = 0.05 * (high - low)
     return Scale(low - room if low < 0 or low - room > 0 else 0.0, high + room, start, end)
 
@@ -77,7 +78,7 @@ def per_cent(values: Iterable[float], start: float, end: float) -> Scale:
     """A scale of accuracies in per cent, to whole tens, and no less than twenty of them."""
     there = [value for value in values if math.isfinite(value)]
     low, high = (min(there), max(there)) if there else (0.0, 100.0)
-    low, high = 10 * math.floor((low - 1) / 10), 10 * math.ceil((high + 1) / 10)
+    low, high = max(0.0, 10 * ((low - 1) // 10)), min(100.0, 10 * -((-high - 1) // 10))
     while high - low < 20:
-        low, high = low - 10 if low >= 10 else low, high + 10 if high < 100 else high
-    return Scale(float(max(0, low)), float(min(100, max(high, low + 20))), start, end)
+        low, high = max(0.0, low - 10), min(100.0, high + 10)
+    return Scale(low, high, start, end)

@@ -11,7 +11,7 @@ from mmalign.pages.marks import clean, drawing, el, line, mark, path, text
 from mmalign.pages.palette import SERIES
 from mmalign.pages.scales import Scale, label
 
-WIDTH, HEIGHT = 560, 520
+WIDTH, HEIGHT = 580, 520
 LEVELS = (10, 20, 30, 40, 50, 60, 70, 80, 90)  # of H, in per cent
 SHOWN = 7  # runs by name in the legend
 
@@ -37,7 +37,7 @@ class Run:
 
 def tradeoff(ident: str, runs: Sequence[Run], spots: Sequence[Spot]) -> Markup:
     """The figure: curves, marked points, and faint lines of equal H."""
-    left, right, top, bottom = 62, WIDTH - 14, 16, HEIGHT - 118
+    left, right, top, bottom = 62, WIDTH - 48, 16, HEIGHT - 92
     most_u = max([u for run in runs for u, _ in run.points] + [spot.u for spot in spots])
     most_s = max([s for run in runs for _, s in run.points] + [spot.s for spot in spots])
     across = Scale(0, _tens(most_u), left, right)
@@ -61,7 +61,7 @@ def tradeoff(ident: str, runs: Sequence[Run], spots: Sequence[Spot]) -> Markup:
         said = el("title", f"{clean(spot.name)}: U = {spot.u:.1f} %, S = {spot.s:.1f} %")
         at, size = (across(spot.u), up(spot.s)), 6.5
         body.append(mark(spot.shape, *at, size, f"f{spot.series} ringed", said))
-    body += _legend(spots, HEIGHT - 44)
+    body += _legend(spots, HEIGHT - 12)
     described = "; ".join(
         f"{clean(spot.name)} at U {spot.u:.1f}, S {spot.s:.1f} per cent" for spot in spots[:9]
     )
@@ -77,14 +77,14 @@ def _levels(across: Scale, up: Scale) -> list[Markup]:
     """Lines of equal H, as far as they are within; each has its number at its right end."""
     body = []
     for h in LEVELS:
-        first = h / 2 + 0.1
-        us = [first + (across.high - first) * i / 60 for i in range(61)]
-        points = [(u, h * u / (2 * u - h)) for u in us if u > first]
-        inside = [(u, s) for u, s in points if s <= up.high]
-        if len(inside) > 1:
-            body.append(path([(across(u), up(s)) for u, s in inside], "level"))
-            u, s = inside[-1]
-            body.append(text(across(u) - 3, up(s) - 4, f"H {h}", "tick faint", "end"))
+        if 2 * up.high <= h or 2 * across.high <= h:
+            continue
+        first = h * up.high / (2 * up.high - h)
+        if first < across.high:
+            us = [first * (across.high / first) ** (i / 40) for i in range(41)]
+            places = [(across(u), up(h * u / (2 * u - h))) for u in us]
+            body.append(path(places, "level"))
+            body.append(text(across.end + 5, places[-1][1] + 4, f"H {h}", "faint"))
     return body
 
 
