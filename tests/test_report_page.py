@@ -253,7 +253,7 @@ def test_a_sweep_links_its_runs_and_chooses_by_validation(tmp_path):
 def test_a_sweep_of_test_rows_alone_marks_no_best(tmp_path):
     cells = [("a", [0.9, 0.8]), ("b", [0.5, 0.6])]
     text = Page(sweep_page(write_sweep(tmp_path / "one", cells))).text
-    assert "no best cell is marked" in text
+    assert "No cell is marked as the best" in text
     assert "★" not in text
     text = Page(sweep_page(write_sweep(tmp_path / "two", cells, split="validation"))).text
     assert "a ★" in text

@@ -97,5 +97,5 @@ def _legend(rows: Sequence[Row], y: float) -> list[Markup]:
     for name, icon in parts:
         body.append(el("g", icon, transform=f"translate({x:g} {y - 5:g})"))
         body.append(text(x + 16, y, name, "key"))
-        x += 34 + 14 * len(name)
+        x += 44 + 14 * len(name)
     return body

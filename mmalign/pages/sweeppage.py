@@ -123,8 +123,8 @@ def chosen(sweep: SweepFolder, main: str) -> tuple[CellRow | None, str]:
     valid = [row for row in plain if row.validation is not None]
     if len(valid) < 2:
         return None, (
-            "no best cell is marked: these are test rows, by which nothing is chosen, and too few"
-            " cells measured H on validation classes"
+            "these are test rows, by which nothing is chosen, and too few cells measured H on"
+            " validation classes"
         )
     best = max(valid, key=lambda row: row.validation or 0.0)
     silent = len(plain) - len(valid)
