@@ -10,12 +10,15 @@ from markupsafe import Markup
 from mmalign.pages.marks import clean, drawing, el, line, mark, text
 from mmalign.pages.scales import Scale, label, per_cent
 
-WIDTH, STEP, VALUE = 760, 40, 140
+WIDTH, STEP, VALUE, GAP = 760, 40, 140, 34
 
 
 @dataclass(frozen=True)
 class Row:
-    """A mean in per cent; ``half`` of its 95 % interval, the runs, and what was published."""
+    """A mean in per cent; ``half`` of its 95 % interval, the runs, and what was published.
+
+    Rows of one ``group`` have its name above them.
+    """
 
     name: str
     mean: float
@@ -24,6 +27,7 @@ class Row:
     runs: tuple[float, ...] = ()
     target: float | None = None
     main: bool = False
+    group: str = ""
 
     @property
     def said(self) -> str:
@@ -38,14 +42,17 @@ def intervals(ident: str, rows: Sequence[Row], title: str, stacked: bool = False
     reach = [min(100.0, max(0.0, v)) for v in reach]
     reach += [v for r in rows for v in (*r.runs, *([] if r.target is None else [r.target]))]
     across = per_cent(reach, left + 10, WIDTH - VALUE - 12)
-    bottom = top + step * len(rows)
+    places, bottom = _places(rows, top, step)
     body: list[Markup] = []
     for tick in across.ticks():
         x = across(tick)
         body.append(line(x, top - 6, x, bottom, "grid"))
         body.append(text(x, bottom + 22, f"{label(tick)} %", "tick", "middle"))
-    for place, row in enumerate(rows):
-        y = top + step * (place + 0.5)
+    before = ""
+    for y, row in zip(places, rows, strict=True):
+        if row.group != before:
+            body.append(text(8, y - step / 2 - 4, f"with {clean(row.group, 50)}", "tick"))
+            before = row.group
         if stacked:
             body.append(text(8, y - 6, clean(row.name, 50), "main" if row.main else ""))
             y += 9
@@ -54,11 +61,22 @@ def intervals(ident: str, rows: Sequence[Row], title: str, stacked: bool = False
         body += _row(row, y, across)
     body += _legend(rows, bottom + 46)
     described = "; ".join(
-        f"{row.name} {row.said} per cent"
+        f"{row.name}{row.group and ' with '}{row.group} {row.said} per cent"
         + ("" if row.target is None else f", published {row.target:.1f}")
         for row in rows[:12]
     )
     return drawing(ident, WIDTH, bottom + 62, title, described, body, "intervals")
+
+
+def _places(rows: Sequence[Row], top: float, step: float) -> tuple[list[float], float]:
+    """The middle of each row, with room for the names of groups, and where the last one ends."""
+    places, y, before = [], top, ""
+    for row in rows:
+        y += GAP if row.group != before else 0
+        before = row.group
+        places.append(y + step / 2)
+        y += step
+    return places, y
 
 
 def _row(row: Row, y: float, across: Scale) -> list[Markup]:

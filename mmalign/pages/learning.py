@@ -20,9 +20,9 @@ WIDTH, HEIGHT = 320, 200
 STAGES = {
     "validation": "Representation, without the validation classes",
     "representation": "Representation",
-    "head.all": "Head over all classes",
-    "head.unseen": "Head over unseen classes alone",
-    "choice": "Choice of the head's epochs, on the validation classes",
+    "head.all": "Head, all classes",
+    "head.unseen": "Head, unseen classes alone",
+    "choice": "The head's epochs, by validation classes",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mmalign
 from mmalign.pages import PAGE
 from mmalign.pages.limits import LARGEST, TRIED, Limits
-from mmalign.pages.marks import clean, signed
+from mmalign.pages.marks import breakable, signed
 from mmalign.pages.palette import DARK, LIGHT, declared
 from mmalign.writing import write_whole
 
@@ -35,7 +35,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"light": declared(LIGHT), "dark": declared(DARK)}
-    made.filters |= {"shortened": clean, "signed": signed}
+    made.filters |= {"named": breakable, "signed": signed}
     made.globals |= {"version": mmalign.__version__}
     return made
 

@@ -25,22 +25,22 @@ def metric_rows(report: Mapping[str, Any]) -> list[Row]:
         goal = None if variant else target.get(name)
         made.append(
             Row(
-                f"{name}, {variant}" if variant else name,
+                name,
                 100 * finite(each["mean"]),
                 None if each["ci95"] is None else 100 * finite(each["ci95"]),
                 None if each["std"] is None else 100 * finite(each["std"]),
                 tuple(100 * finite(value) for value in each["runs"]),
                 finite(goal) if isinstance(goal, (int, float)) else None,
                 name == main and not variant,
+                variant,
             )
         )
     return made
 
 
-def meaning(name: str) -> str:
+def meaning(row: Row) -> str:
     """What a metric is."""
-    metric, _, variant = name.partition(", ")
-    return MEANINGS.get(metric, "") + (f"; with {variant}" if variant else "")
+    return MEANINGS.get(row.name, "") + (f"; with {row.group}" if row.group else "")
 
 
 def headline(summary: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ def shown(run: RunFolder, folder: Path, limits: Limits) -> dict[str, Any]:
         "more_notes": max(0, len(notes) - limits.notes),
         "metrics": metrics,
         "metrics_figure": intervals("figure-result", metrics, f"Metrics of {name}"),
-        "meanings": {row.name: meaning(row.name) for row in metrics},
+        "meaning": meaning,
         "source": clean(report["target"].get("source", ""), 300),
         "several": len(report["runs"]) > 1,
         "runs": [run_name(each) for each in report["runs"]],

@@ -38,6 +38,7 @@ class Run:
 def tradeoff(ident: str, runs: Sequence[Run], spots: Sequence[Spot]) -> Markup:
     """The figure: curves, marked points, and faint lines of equal H."""
     left, right, top, bottom = 62, WIDTH - 48, 16, HEIGHT - 92
+    legend, rows = _legend(spots, HEIGHT - 12)
     most_u = max([u for run in runs for u, _ in run.points] + [spot.u for spot in spots])
     most_s = max([s for run in runs for _, s in run.points] + [spot.s for spot in spots])
     across = Scale(0, _tens(most_u), left, right)
@@ -61,12 +62,12 @@ def tradeoff(ident: str, runs: Sequence[Run], spots: Sequence[Spot]) -> Markup:
         said = el("title", f"{clean(spot.name)}: U = {spot.u:.1f} %, S = {spot.s:.1f} %")
         at, size = (across(spot.u), up(spot.s)), 6.5
         body.append(mark(spot.shape, *at, size, f"f{spot.series} ringed", said))
-    body += _legend(spots, HEIGHT - 12)
+    body += legend
     described = "; ".join(
         f"{clean(spot.name)} at U {spot.u:.1f}, S {spot.s:.1f} per cent" for spot in spots[:9]
     )
     title = "Accuracy of seen against unseen classes as a bias on the seen ones grows"
-    return drawing(ident, WIDTH, HEIGHT, title, described, body, "tradeoff")
+    return drawing(ident, WIDTH, HEIGHT + 28 * (rows - 1), title, described, body, "tradeoff")
 
 
 def _tens(value: float) -> float:
@@ -88,15 +89,16 @@ def _levels(across: Scale, up: Scale) -> list[Markup]:
     return body
 
 
-def _legend(spots: Sequence[Spot], y: float) -> list[Markup]:
-    """Each kind of marked point once."""
+def _legend(spots: Sequence[Spot], y: float) -> tuple[list[Markup], int]:
+    """Each kind of marked point once, and how many rows they take."""
     kinds = {spot.name.partition(" (")[0]: spot for spot in spots}
     body: list[Markup] = []
-    x = 70.0
+    x, rows = 70.0, 1
     for name, spot in kinds.items():
+        wide = 46 + 9.8 * len(clean(name, 40))
+        if x > 70 and x + wide > WIDTH:
+            x, y, rows = 70.0, y + 28, rows + 1
         body.append(mark(spot.shape, x, y - 5, 6.5, f"f{spot.series} ringed"))
         body.append(text(x + 16, y, clean(name, 40), "key"))
-        x += 60 + 9.4 * len(clean(name, 40))
-        if x > WIDTH - 150:
-            x, y = 70.0, y + 28
-    return body
+        x += wide
+    return body, rows
