@@ -82,8 +82,8 @@ def files_of(folder):
             content = json.dumps(report)
         if path.name == "report.html":  # says the seconds, and the folder's name
             seconds = rb'<dt class="name">seconds</dt><dd>[0-9.]+</dd>'
-            content, found = re.subn(seconds, b"", content.replace(folder.name.encode(), b""))
-            assert found == 1
+            content, count = re.subn(seconds, b"", content.replace(folder.name.encode(), b""))
+            assert count == 1
         found[path.relative_to(folder).as_posix()] = content
     return found
 

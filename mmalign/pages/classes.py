@@ -133,7 +133,7 @@ def sides(confusion: Mapping[tuple[str, str], int], unseen: set[str]) -> list[Si
 
 def sides_figure(ident: str, both: Sequence[Sides]) -> Markup:
     """A bar for each side: how much of it was right, and where the rest went."""
-    left, right, top, step = 104, WIDTH - 12, 8, 66
+    left, right, top, step = 104, WIDTH - 36, 8, 66
     across = Scale(0, 100, left, right)
     body: list[Markup] = []
     for place, each in enumerate(both):
@@ -169,7 +169,7 @@ def sides_figure(ident: str, both: Sequence[Sides]) -> Markup:
 
 def spread_figure(ident: str, rows: Sequence[ClassRow]) -> Markup:
     """How many classes have which accuracy, seen and unseen beside each other."""
-    left, right, top, bottom = 52, WIDTH - 12, 12, HEIGHT - 56
+    left, right, top, bottom = 52, WIDTH - 36, 12, HEIGHT - 56
     groups = [(name, [r for r in rows if r.side == name]) for name in ("seen", "unseen", "")]
     groups = [(name, those) for name, those in groups if those]
     counts = {}

@@ -128,7 +128,7 @@ def chosen(sweep: SweepFolder, main: str) -> tuple[CellRow | None, str]:
         )
     best = max(valid, key=lambda row: row.validation or 0.0)
     silent = len(plain) - len(valid)
-    aside = f"; {silent} that measured none cannot be compared so" if silent else ""
+    aside = f"; {_count(silent, 'cell')} measured none, and cannot win" if silent else ""
     return best, f"by H on the validation classes, never by the test rows in this table{aside}"
 
 
