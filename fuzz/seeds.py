@@ -28,6 +28,20 @@ from scipy.io import savemat
 
 CORPUS = Path(__file__).parent / "corpus"
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
+RUN = {
+    "recipe": "r", "notes": ["a leak"], "target": {"H": 50.0}, "seeds": [0], "seconds": 1.5,
+    "summary": {n: {"mean": 0.5, "std": 0.1, "ci95": 0.2, "runs": [0.5]} for n in ("S", "U", "H")},
+    "variants": {"stacked": {"H": {"mean": 0.5, "std": None, "ci95": None, "runs": [0.5]}}},
+    "runs": [{"seed": 0, "facts": {"choice": {"validation_H": [0.1]}}, "per_class": {"gull": 0.5}}],
+    "data": {"a.mat": "00"}, "versions": {"mmalign": "0.1.0"}, "unseen": 1, "seen": 1,
+}  # fmt: skip
+FIGURES = {
+    "side": "unseen", "classes": ["tern"],
+    "curves": [{"seed": 0, "points": [[0.0, 0.5], [0.5, 0.25], [0.75, 0.0]]}],
+    "map": {"seed": 0, "latent": 4, "explained": [0.5, 0.25], "of": 2,
+            "levels": {"image": "sample"}, "classes": {"0": "gull", "1": "tern"},
+            "points": {"image": [[0, 1.5, 2, 3], [1, 0, 0, 1]]}},
+}  # fmt: skip
 NAMES = ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
 CLASSES = ["gull", "tern", "swift"]
 TINY = """
@@ -231,6 +245,12 @@ def corpus() -> dict[str, dict[str, bytes]]:
                  "counts.json": b'{"n00000001": 5}',
                  "state.json": b'{"_data_files": [{"filename": "data.arrow"}]}',
                  "part.json": b'{"url": "http://x/y", "total": 9, "validator": "z"}'},
+        "page": {"report.json": json.dumps(RUN).encode(),
+                 "figures.json": json.dumps(FIGURES).encode(),
+                 "metrics.jsonl": b'{"seed": 0, "stage": "head", "epoch": 1, "loss": 2.5}\n',
+                 "confusion.csv": b"seed,true,predicted,count\n0,gull,tern,2\n0,tern,tern,3\n",
+                 "sweep.json": b'{"recipe": "r", "jobs": 2, "done": 1, "failed": [["a", "b"]],'
+                 b' "notes": ["n"]}', "results.csv": RESULTS.encode()},
         "config": {"config.json": bundle["config.json"]},
         "weights": {"model.safetensors": bundle["model.safetensors"]},
         "bundle": bundle,

@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +30,8 @@ from mmalign.comparison import gathered
 from mmalign.download import Part as Download
 from mmalign.extract import skipped_in
 from mmalign.job import finished
+from mmalign.pages.runpage import page_of
+from mmalign.pages.sweeppage import sweep_page
 from mmalign.plugins import discover
 from mmalign.recipe import read
 from mmalign.rows import read_parts
@@ -53,6 +55,11 @@ LONGEST = 100_000  # letters that a terminal shows, however large the file
 WORDS = {"gull", "tern", "Swift", "red"}
 MATRICES = ("att", "features")
 INDICES = ("labels", "trainval_loc")
+RUN = {  # a run's report.json
+    "recipe": "r", "notes": [], "variants": {}, "target": {"H": 50.0}, "seeds": [0],
+    "summary": {"H": {"mean": 0.5, "std": None, "ci95": None, "runs": [0.5]}},
+    "runs": [{"seed": 0, "facts": {}, "per_class": {"gull": 0.5, "tern": 1.0}}],
+}  # fmt: skip
 TEXTS = ("allclasses_names", "image_files")
 
 
@@ -261,6 +268,20 @@ def told(content: bytes, folder: Path) -> None:
     )
 
 
+def page(content: bytes, folder: Path) -> None:
+    """What report.html is written again from: a run's files, and a sweep's."""
+    rest = {"report.json": json.dumps(RUN).encode(), "figures.json": b"{}"}
+    names = ("report.json", "figures.json", "metrics.jsonl", "confusion.csv", "recipe.toml")
+    for name in names:
+        home = folder / name
+        home.mkdir(exist_ok=True)
+        for other, valid in {**rest, name: content}.items():
+            (home / other).write_bytes(valid)
+    (folder / "results.csv").write_bytes(content)
+    (folder / "sweep.json").write_bytes(content)
+    each(*(partial(page_of, folder / name) for name in names), lambda: sweep_page(folder))
+
+
 def _bundle(folder: Path, files: dict[str, bytes]) -> None:
     for name in (WEIGHTS, CONFIG):
         (folder / name).write_bytes(files.get(name) or (CORPUS / "bundle" / name).read_bytes())
@@ -298,7 +319,7 @@ TARGETS: dict[str, Target] = {
     made.__name__: made
     for made in (
         *(recipe, mat, npy, safetensors, parquet, arrow, table, words),
-        *(ids, told, config, weights, archive),
+        *(ids, told, page, config, weights, archive),
     )
 }
 

@@ -20,7 +20,11 @@ def pages(tmp_path_factory):
     seen, unseen = names_of(9, 5)
     run = write_run(home / "run", [*seen, *HOSTILE], unseen, seeds=2, notes=["ORACLE: a leak"])
     sweep = write_sweep(home / "sweep", [("one", [0.5, 0.6]), ("two", [0.3, 0.2])])
-    put(sweep, "sweep.json", {"recipe": "made up", "notes": ["a note"]})
+    put(
+        sweep,
+        "sweep.json",
+        {"recipe": "made up", "jobs": 4, "done": 4, "failed": [], "notes": ["a note"]},
+    )
     (sweep / "figure.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9"/></svg>'
     )

@@ -49,12 +49,23 @@ class CellRow:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a sweep tells its page besides the table: jobs, those that failed and why, notes."""
+
+    recipe: str = ""
+    jobs: int = 0
+    done: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SweepFolder:
     """A sweep as its page shows it."""
 
     rows: tuple[CellRow, ...]
     metrics: tuple[str, ...]
-    said: Mapping[str, Any] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
     split: str = ""
 
 
@@ -73,16 +84,22 @@ def read_sweep(folder: Path) -> SweepFolder:
     except (OSError, LookupError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise MmalignError(f"{path}: no table of a sweep ({error!r:.200})") from None
     metrics = tuple(name for name in METRICS if any(name in row.metrics for row in rows))
-    said = _said(folder)
-    return SweepFolder(rows, metrics, said, splits.pop() if len(splits) == 1 else "")
+    return SweepFolder(rows, metrics, _told(folder), splits.pop() if len(splits) == 1 else "")
 
 
-def _said(folder: Path) -> Mapping[str, Any]:
+def _told(folder: Path) -> Told:
+    """What the sweep told; nothing where an older mmalign wrote it, or another hand."""
     try:
-        found = read_json(folder / SAID)
-    except MmalignError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        said = read_json(folder / SAID)
+        return Told(
+            str(said["recipe"]),
+            int(said["jobs"]),
+            int(said["done"]),
+            tuple((str(title), str(why)) for title, why in said["failed"]),
+            tuple(str(note) for note in said["notes"]),
+        )
+    except (MmalignError, LookupError, TypeError, ValueError, ArithmeticError):
+        return Told()
 
 
 def _row(

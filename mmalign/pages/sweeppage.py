@@ -51,19 +51,19 @@ def sweep_page(folder: Path) -> bytes:
 
 def shown(sweep: SweepFolder, folder: Path, limits: Limits) -> dict[str, Any]:
     """All that the template asks for."""
-    name = clean(sweep.said.get("recipe") or folder.resolve().parent.name, 120)
+    name = clean(sweep.told.recipe or folder.resolve().parent.name, 120)
     metrics = [m for m in sweep.metrics if not ("S" in sweep.metrics and m in EXTRA)]
     main = next((m for m in ("H", "U", "T1", "S") if m in metrics), "")
     best, why = chosen(sweep, main)
     lines = [_line(row, metrics, main, row is best) for row in sweep.rows[: limits.cells]]
-    failed = [_pair(each) for each in sweep.said.get("failed", ())]
+    failed = [(clean(title, 200), clean(why, 1500)) for title, why in sweep.told.failed]
     drawn = [replace(line.main, name=line.name) for line in lines[:DRAWN] if line.main is not None]
     picture = _picture(folder)
     return {
         "title": f"{name} · sweep",
         "name": name,
         "sentence": sentence(sweep, main, lines),
-        "notes": [clean(note, 1500) for note in sweep.said.get("notes", ())][: limits.notes],
+        "notes": [clean(note, 1500) for note in sweep.told.notes][: limits.notes],
         "failed": failed[: limits.listed],
         "more_failed": max(0, len(failed) - limits.listed),
         "metrics": metrics,
@@ -82,11 +82,6 @@ def shown(sweep: SweepFolder, folder: Path, limits: Limits) -> dict[str, Any]:
         "settings": settings(sweep.rows[: limits.cells]),
         "most_runs": max(1, 2 * limits.cells // max(1, len(lines))),
     }
-
-
-def _pair(said: Any) -> tuple[str, str]:
-    title, why = said
-    return clean(title, 200), clean(why, 1500)
 
 
 def _line(row: CellRow, metrics: Sequence[str], main: str, best: bool) -> Shown:
@@ -137,11 +132,9 @@ def sentence(sweep: SweepFolder, main: str, lines: Sequence[Shown]) -> str:
     runs = {(row.name, link.name) for row in sweep.rows for link in row.links}
     cells = {row.name for row in sweep.rows}
     said = f"{_count(len(cells), 'cell')}, {_count(len(runs), 'run')}"
-    if jobs := sweep.said.get("jobs"):
-        done, failed = int(sweep.said.get("done", 0)), len(sweep.said.get("failed", ()))
-        said += f"; {done} of {_count(int(jobs), 'job')} done" + (
-            f", {failed} failed" if failed else ""
-        )
+    if told := sweep.told.jobs:
+        said += f"; {sweep.told.done} of {_count(told, 'job')} done"
+        said += f", {len(sweep.told.failed)} failed" if sweep.told.failed else ""
     values = [line.main.mean for line in lines if line.main is not None]
     span = f"; {main} from {min(values):.1f} to {max(values):.1f} %" if values else ""
     return f"{said}{span}."
