@@ -46,7 +46,8 @@ LAYERS = (
     {"drawing", "search"},
     {"sweep", "tune", "seeds"},
     {"cli_model", "cli_recipes", "cli_data", "cli_hub", "cli_runs"},
-    {"cli_latent"},
+    {"play"},
+    {"cli_latent", "cli_play"},
     {"cli"},
     {"__main__"},
 )
@@ -101,6 +102,8 @@ PROGRAM = {
     "cli_latent",
     "inputs",
     "predictions",
+    "play",
+    "cli_play",
     "datafiles",
     "inspecting",
     "inspection_text",
@@ -268,7 +271,17 @@ COMMANDS = {
 # not among them: the command line needs it, too.
 HEAVY = ["torch", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "optuna", "gensim"]
 HEAVY += ["PIL", "onnx", "onnxruntime", "huggingface_hub", "transformers", "sentence_transformers"]
-HEAVY += ["jaxtyping", "geomloss", "ray", "lightning", "asyncio", "multiprocessing"]
+HEAVY += [
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "jaxtyping",
+    "geomloss",
+    "ray",
+    "lightning",
+    "asyncio",
+    "multiprocessing",
+]
 NEEDLESS = {
     "import": [*HEAVY, "numpy", "pydantic", "rich", "typer", "pluggy", "mmalign.contracts"],
     "help": [*HEAVY, "numpy", "pydantic", "rich", "pluggy", "mmalign.contracts"],

@@ -1,0 +1,159 @@
+"""What a model answers, and what speaks for it: as much as the model keeps, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from mmalign.calibration import probabilities
+from mmalign.errors import MmalignError
+from mmalign.retrieval import nearest
+
+if TYPE_CHECKING:
+    from mmalign.arrays import Floats
+    from mmalign.model import Model
+    from mmalign.types import Source
+
+Among: TypeAlias = Literal["all", "unseen", "new"]
+
+TOP = 8  # classes shown
+NEAR = 5  # neighbours shown
+UNCALIBRATED = (
+    "Scores, no probabilities: nothing of this model was chosen on the validation protocol, which"
+    " would have calibrated them. The larger the likelier."
+)
+SOME = (
+    "Scores, no probabilities: of some classes alone there are none, since a head may score these"
+    " by another classifier than the calibrated one."
+)
+NO_TEXTS = (
+    "The model keeps what it made of its classes' descriptions, not their words; those of its"
+    " data set are not at hand."
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts of classes, and signs such as an emoji, by name; empty where nobody has any."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    signs: Mapping[str, str] = field(default_factory=dict)
+
+
+def words_of(source: Source) -> Words:
+    """The class-level texts of a data set: its "descriptions", else the first that it has."""
+    offered = {name: each for name, each in source.texts.items() if each.level == "class"}
+    signs = offered.pop("characters", None)
+    texts = offered.get("descriptions") or next(iter(offered.values()), None)
+    found = []
+    for each in (texts, signs):
+        rows = zip(source.classes, each.values, strict=True) if each else ()
+        found.append({name: " ".join(said)[:500] for name, said in rows if said})
+    return Words(*found)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A model, which of its classes are new, and what is known of them in words."""
+
+    model: Model
+    new: Mapping[str, str]
+    words: Words
+    latents: Floats | None
+    silent: str
+
+    def among(self, which: Among) -> tuple[str, ...]:
+        """The classes to choose from. Raises MmalignError where there is none."""
+        model, signature = self.model, self.model.signature
+        names = {
+            "all": model.known_classes,
+            "unseen": tuple(model.classes[index] for index in sorted(signature.unseen)),
+            "new": tuple(self.new),
+        }[which]
+        if not names:
+            raise MmalignError(f"there is no {which} class to choose from; ask among all")
+        return names
+
+    def answer(
+        self, row: Mapping[str, Floats], truth: str | None = None, which: Among = "all"
+    ) -> dict[str, Any]:
+        """The likeliest classes of one row with their evidence, as JSON has it.
+
+        ``row`` is (1, dim) by modality. Besides the best, new classes and the true one are
+        listed wherever they stand. A class's ``share`` is its probability; where there is none
+        it says how far its score is from the lowest (0) to the highest (1).
+        """
+        names = self.among(which)
+        scores = self.model.scores(row, None if which == "all" else names)[0]
+        warm = self.model.temperature if which == "all" else None
+        chances = None if warm is None else probabilities(scores[None], warm)[0]
+        wide = max(float(np.ptp(scores)), np.finfo(np.float32).tiny)
+        shares = (scores - scores.min()) / wide if chances is None else chances
+        order = np.argsort(-scores, kind="stable")
+        rank = {names[index]: place for place, index in enumerate(order, start=1)}
+        listed = [names[index] for index in order[:TOP]]
+        wanted = {*self.new, *([truth] if truth else [])} & rank.keys()
+
+        def told(name: str) -> dict[str, Any]:
+            index = int(order[rank[name] - 1])
+            return {
+                **self.about(name),
+                "rank": rank[name],
+                "score": float(scores[index]),
+                "share": float(shares[index]),
+            }
+
+        return {
+            "best": [told(name) for name in listed],
+            "besides": [told(name) for name in sorted(wanted - {*listed}, key=rank.__getitem__)],
+            "calibrated": chances is not None,
+            "among": which,
+            "classes": len(names),
+            "truth": truth,
+            "truth_rank": rank.get(truth or ""),
+            "truth_known": truth in self.model.known_classes,
+            "neighbours": self.neighbours(row),
+            "notes": self.notes(chances is None),
+        }
+
+    def about(self, name: str) -> dict[str, Any]:
+        """A class's name and kind, and what is known of it in words."""
+        signature = self.model.signature
+        seen = self.model.classes.index(name) in signature.seen
+        kind = "new" if name in self.new else "seen" if seen else "unseen"
+        text = self.new.get(name) or self.words.texts.get(name)
+        return {"name": name, "kind": kind, "text": text, "sign": self.words.signs.get(name)}
+
+    def neighbours(self, row: Mapping[str, Floats]) -> list[dict[str, Any]]:
+        """The classes whose descriptions lie nearest to the row in the latent space."""
+        if self.latents is None:
+            return []
+        known = np.flatnonzero(np.isfinite(self.latents).all(axis=1))
+        z = self.model.embed(row)
+        places, cosines = nearest(z, self.latents[known], NEAR)
+        names = self.model.known_classes
+        return [
+            {**self.about(names[known[place]]), "cosine": float(cosine)}
+            for place, cosine in zip(places[0], cosines[0], strict=True)
+        ]
+
+    def notes(self, uncalibrated: bool) -> list[str]:
+        """What a person must know of this answer, and why evidence is missing."""
+        lines = [SOME if self.model.temperature else UNCALIBRATED] if uncalibrated else []
+        lines += [NO_TEXTS] if not self.words.texts else []
+        return lines + ([self.silent] if self.silent else [])
+
+
+def witness(model: Model, new: Mapping[str, str], words: Words) -> Witness:
+    """A witness, with the latents of the model's classes where it keeps any."""
+    try:
+        latents = model.class_latents()
+    except MmalignError as error:
+        return Witness(model, new, words, None, f"No nearest classes: {error}.")
+    if not np.isfinite(latents).all(axis=1).any():
+        silent = "No nearest classes: the model keeps no latents of its classes' descriptions."
+        return Witness(model, new, words, None, silent)
+    return Witness(model, new, words, latents, "")
