@@ -128,16 +128,19 @@ class Witness:
         return {"name": name, "kind": kind, "text": text, "sign": self.words.signs.get(name)}
 
     def neighbours(self, row: Mapping[str, Floats]) -> list[dict[str, Any]]:
-        """The classes whose descriptions lie nearest to the row in the latent space."""
+        """The classes whose descriptions lie nearest to the row in the latent space.
+
+        New classes are listed wherever they stand.
+        """
         if self.latents is None:
             return []
         known = np.flatnonzero(np.isfinite(self.latents).all(axis=1))
-        z = self.model.embed(row)
-        places, cosines = nearest(z, self.latents[known], NEAR)
-        names = self.model.known_classes
+        places, cosines = nearest(self.model.embed(row), self.latents[known], len(known))
+        names = [self.model.known_classes[known[place]] for place in places[0]]
         return [
-            {**self.about(names[known[place]]), "cosine": float(cosine)}
-            for place, cosine in zip(places[0], cosines[0], strict=True)
+            {**self.about(name), "rank": rank, "cosine": float(cosine)}
+            for rank, (name, cosine) in enumerate(zip(names, cosines[0], strict=True), start=1)
+            if rank <= NEAR or name in self.new
         ]
 
     def notes(self, uncalibrated: bool) -> list[str]:

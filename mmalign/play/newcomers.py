@@ -55,7 +55,10 @@ def understood(written: Written, model: Model) -> Added:
         try:
             found = read_newcomers(path, model)
         except MmalignError as error:
-            raise MmalignError(str(error).replace(f"{path}: ", "")) from None
+            said = str(error).replace(f"{path}: ", "").replace(str(path), FILE)
+            if not written.text and not written.numbers:
+                said = f"'{written.name}' has no description yet: {said}"
+            raise MmalignError(said) from None
     if found.names != (written.name,):
         raise MmalignError(f"'{written.name}' is not read back as it was written; rename it")
     return Added(written, found.views, found.lacking)

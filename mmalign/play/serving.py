@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -71,7 +72,8 @@ def serve(table: Table, port: int | None, browser: bool, limits: Limits) -> None
         print(f"{url} asks {table.path} about pictures; Ctrl-C ends it", flush=True)
         if browser and has_screen():
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        server_of(table, limits).run([made])
+        with suppress(KeyboardInterrupt):  # how a person ends it; uvicorn has closed it by then
+            server_of(table, limits).run([made])
 
 
 def has_screen() -> bool:

@@ -83,7 +83,13 @@ class Table:
 
     def ask_picture(self, content: bytes, name: str, which: Among = "all") -> dict[str, Any]:
         """The answer to a picture. Raises MmalignError for what is none."""
-        picture = read_picture(Path(name), content)
+        try:
+            picture = read_picture(Path(name), content)
+        except MmalignError as error:
+            hint = (
+                "; take a PNG, JPEG, WebP or GIF file" if "no whole picture" in str(error) else ""
+            )
+            raise MmalignError(f"{error}{hint}") from None
         modality = self.pictured()
         if self._extractor is None:
             backbone = backbone_of(self.base, modality, Path(name))
@@ -149,8 +155,11 @@ class Table:
         self._become(left, job)
 
     def _become(self, added: tuple[Added, ...], job: Job) -> None:
+        def listen(stage: str, epoch: int, epochs: int, terms: Mapping[str, float]) -> None:
+            job.listen(f"fitting the classifier ({stage})", epoch, epochs, terms)
+
         job.listen("fitting the classifier", 0, 0, {})
-        model = grown(self.base, added, job.listen)
+        model = grown(self.base, added, listen)
         new = {each.written.name: each.written.text for each in added}
         self.added, self.witness = added, witness(model, new, self.words)
 

@@ -6,6 +6,7 @@ const KINDS = { seen: "seen in training", unseen: "unseen, known from its descri
 let state = null;
 let last = null; // what was asked: { ask, url, name }, so that it can be asked again
 let turn = 0; // only the latest question's answer is shown
+let busy = false; // classes are being added or removed
 let shown = 0; // pictures of the gallery so far
 
 /** An element with these properties and children; text is text, never markup. */
@@ -41,6 +42,8 @@ function clearErrors() {
 
 const count = (number) => number.toLocaleString("en");
 
+const size = (bytes) => (bytes < 2 ** 20 ? `${bytes / 2 ** 10} KiB` : `${bytes / 2 ** 20} MiB`);
+
 function percent(part) {
   const value = 100 * part;
   if (value < 0.1) return "< 0.1 %";
@@ -53,7 +56,7 @@ function describeModel() {
   const described = state.described.length ? ` · described by ${state.described.join(", ")}` : "";
   const added = state.added.length ? ` + ${state.added.length} new` : "";
   const many = state.added.length;
-  say("among-all", `all ${count(state.seen + state.unseen + many)} classes`);
+  say("among-all", `all ${count(state.seen + state.unseen + many)}`);
   say("among-unseen", `${count(state.unseen + many)} never seen`);
   say("among-new", `${count(many)} new`);
   radio("new").disabled = !many;
@@ -66,7 +69,7 @@ function showAsking() {
   $("zone").hidden = Boolean(state.no_pictures);
   $("no-pictures").hidden = !state.no_pictures;
   say("no-pictures", state.no_pictures);
-  say("zone-hint", `PNG, JPEG, WebP or GIF, up to ${state.limits.upload / 2 ** 20} MiB. It stays on this machine.`);
+  say("zone-hint", `PNG, JPEG, WebP or GIF, up to ${size(state.limits.upload)}. It stays on this machine.`);
   const { kind, about, count: many } = state.samples;
   say("about", kind === "rows" ? `${about} ${count(many)} of them; their pictures are not here, only their numbers.` : about);
   $("rows").hidden = kind !== "rows";
@@ -131,7 +134,7 @@ async function ask(question, where) {
     const answer = await question.ask();
     if (mine !== turn) return null;
     if (last && last.url && last.url !== question.url && last.url.startsWith("blob:")) URL.revokeObjectURL(last.url);
-    last = question;
+    last = { ...question, truth: answer.truth };
     showAnswer(answer, question);
     return answer;
   } catch (error) {
@@ -147,7 +150,7 @@ function askFile(file) {
   press(null);
   if (file.size > state.limits.upload) {
     clearErrors();
-    say("ask-error", `${file.name} is larger than ${state.limits.upload / 2 ** 20} MiB; make it smaller`);
+    say("ask-error", `${file.name} is larger than ${size(state.limits.upload)}; make it smaller`);
     return;
   }
   const path = () => `/api/ask?among=${among()}&name=${encodeURIComponent(file.name.slice(0, 100))}`;
@@ -180,13 +183,15 @@ function showAnswer(answer, { url, name }) {
   const of = `${count(answer.classes)} class${answer.classes === 1 ? "" : "es"}`;
   say("scale", answer.calibrated ? `Calibrated probabilities over all ${of}.` : `Scores over ${of}; a bar runs from the lowest of them to the highest.`);
   $("near").hidden = !answer.neighbours.length;
-  $("neighbours").replaceChildren(...answer.neighbours.map((each) => el("li", { className: "line" }, ...title(each), el("span", { className: "value muted" }, each.cosine.toFixed(2)))));
+  $("neighbours").replaceChildren(...answer.neighbours.map((each) => el("li", { className: "line" }, el("span", { className: "rank" }, count(each.rank)), ...title(each), el("span", { className: "value muted" }, each.cosine.toFixed(2)))));
   $("notes").replaceChildren(...answer.notes.map((note) => el("li", {}, note)));
   say("said", spoken(answer));
-  $("answer").scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  const { top } = $("answer").getBoundingClientRect();
+  if (top < 0 || top > innerHeight * 0.6) $("answer").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
 function showTruth({ truth, truth_rank: rank, truth_known: known, classes }) {
+  $("describe").hidden = !state.strangers.includes(truth);
   $("truth").className = rank === 1 ? "right" : "";
   if (!truth) return say("truth", "");
   if (rank === 1) return say("truth", `✓ It is ${truth}.`);
@@ -228,6 +233,13 @@ function countNumbers() {
   say("numbers-count", many ? `${count(many)} numbers` : "");
 }
 
+/** Take the truth of a sample that the model does not know as the class to be described. */
+async function describeTruth() {
+  $("stranger").value = last.truth;
+  await fillIn();
+  $("add").focus();
+}
+
 async function fillIn() {
   const name = $("stranger").value;
   if (!name) return;
@@ -256,9 +268,9 @@ function addClass(event) {
 
 /** Begin a change of classes, show how far it is, and ask the same thing again. */
 async function change(method, path, options = {}) {
+  if (busy) return;
   clearErrors();
-  $("add").disabled = true;
-  for (const each of $("newcomers").querySelectorAll("button")) each.disabled = true;
+  setBusy(true);
   try {
     let job = await call(path, { method, ...options });
     say("said", `${job.what} …`);
@@ -270,6 +282,7 @@ async function change(method, path, options = {}) {
     if (job.error) throw new Error(job.error);
     if (method === "POST") $("form").reset();
     await refresh();
+    $("stage").parentElement.hidden = false;
     const asked = last ? await ask(last, "ask-error") : null;
     const done = `Done: ${job.what}, ${job.seconds.toFixed(1)} s.`;
     say("stage", asked ? `${done} The same thing was asked again.` : done);
@@ -281,8 +294,14 @@ async function change(method, path, options = {}) {
     say("teach-error", error.message);
     showTeaching();
   } finally {
-    $("add").disabled = false;
+    setBusy(false);
   }
+}
+
+/** Buttons stay where the keyboard is, and do nothing meanwhile. */
+function setBusy(now) {
+  busy = now;
+  for (const each of $("teach").querySelectorAll("button")) each.ariaDisabled = String(now);
 }
 
 function showJob({ stage, done, total, seconds }) {
@@ -301,6 +320,7 @@ function listen() {
   for (const each of document.querySelectorAll("#among input")) each.addEventListener("change", () => last && ask(last, "ask-error"));
   $("more").addEventListener("click", morePictures);
   $("stranger").addEventListener("change", fillIn);
+  $("describe").addEventListener("click", describeTruth);
   $("numbers").addEventListener("input", countNumbers);
   $("form").addEventListener("submit", addClass);
   // Anywhere on the page: a browser would leave it, to show the file.
