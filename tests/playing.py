@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ TINY = [
     *("dataset.seen=12", "dataset.unseen=3", "dataset.validation=3", "dataset.samples=15"),
     *("dataset.sample_views=[12]", "dataset.class_views=[6]", "dataset.spread=0.2"),
     *("dataset.factors=4", "modality.image.hidden=[64,64]", "modality.attributes.hidden=[32,32]"),
-    *("method.epochs=40", "method.batch=16", "method.lr=5e-3", "head.lr=5e-2"),
-    *("head.most_epochs=10", "run.seeds=1", "protocol.search=seen"),
+    *("method.epochs=30", "method.batch=16", "method.lr=5e-3", "head.lr=5e-2"),
+    *("head.most_epochs=6", "run.seeds=1", "protocol.search=seen"),
 ]
 FOLDER = "it's a run"  # a shell must have it in quotes
 
@@ -35,7 +36,12 @@ FOLDER = "it's a run"  # a shell must have it in quotes
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of a model that knows 12 classes of synthetic data, which has 3 others."""
-    place = tmp_path_factory.mktemp("play")
+    return _trained(tmp_path_factory.getbasetemp())
+
+
+@cache  # a fixture of a session is made anew for each module that imports it
+def _trained(base: Path) -> Path:
+    place = base / "play"
     done = run(read("synthetic", discover(), TINY), discover(), Console(quiet=True), place)
     return done.folder.rename(place / FOLDER)
 

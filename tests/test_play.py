@@ -42,11 +42,23 @@ def encoded(number=0, kind="PNG", **options):
     return made.getvalue()
 
 
+LIMITS = Limits(upload=2**16, form=2**12, name=20, text=50, added=2)
+
+
 @pytest.fixture
 def page(table):  # noqa: F811
-    limits = Limits(upload=2**16, form=2**12, name=20, text=50, added=2)
-    with served(table, limits) as made:
+    with served(table, LIMITS) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def still(tiny):  # noqa: F811
+    """A page that is asked for nothing but what changes nothing."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served(laid_with_pictures(tiny, patch), LIMITS) as it,
+    ):
+        yield it
 
 
 def stranger(page, name=NEW):
@@ -57,9 +69,9 @@ def row_of(table, name):  # noqa: F811
     return table.samples.truths.index(name)
 
 
-def test_the_page_and_what_it_needs_come_from_here_with_safe_headers(page):
+def test_the_page_and_what_it_needs_come_from_here_with_safe_headers(still):
     for path, kind in (("", "text/html"), ("play.js", "text/javascript"), ("play.css", "text/css")):
-        status, content, headers = page.call("GET", f"/{path}")
+        status, content, headers = still.call("GET", f"/{path}")
         assert status == 200
         assert headers.get_content_type() == kind
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -67,7 +79,7 @@ def test_the_page_and_what_it_needs_come_from_here_with_safe_headers(page):
         assert "access-control-allow-origin" not in headers
         assert b"//" not in content.replace(b"// ", b"").replace(b"http://www.w3.org/2000/svg", b"")
     for path in ("/docs", "/openapi.json", "/play.py", "/../server.py", "/static/play.js"):
-        status, told, headers = page.call("GET", path)
+        status, told, headers = still.call("GET", path)
         assert (status, list(told)) == (404, ["error"])
         assert "content-security-policy" in headers
 
@@ -115,8 +127,8 @@ def test_neighbours_are_the_nearest_descriptions(table):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_picture_goes_through_the_backbone(kind, page, table):  # noqa: F811
-    status, told, _ = page.call("POST", "/api/ask?name=a.png", encoded(1, kind))
+def test_a_picture_goes_through_the_backbone(kind, still):
+    status, told, _ = still.call("POST", "/api/ask?name=a.png", encoded(1, kind))
     assert status == 200
     assert len(told["best"]) == 8
     assert told["truth"] is None
@@ -145,6 +157,8 @@ def test_a_class_is_added_recognised_and_removed(page, table, tiny):  # noqa: F8
     only = page.get(f"/api/samples/{row}?among=new")
     assert [each["name"] for each in only["best"]] == [NEW]
     assert not only["calibrated"]
+    assert only["best"][0]["share"] == 1
+    assert "has no words for them" in only["notes"][1]
     assert "no probabilities" in only["notes"][0]
 
     assert not page.change("DELETE", "/api/classes?name=unseen%20001")["error"]
@@ -196,20 +210,20 @@ def test_texts_and_numbers_stand_in_one_file():
         ({"sec_fetch_site": "none"}, 200),
     ],
 )
-def test_other_pages_and_names_are_turned_away(headers, status, page):
-    got, told, answered = page.call("GET", "/api/state", **headers)
+def test_other_pages_and_names_are_turned_away(headers, status, still):
+    got, told, answered = still.call("GET", "/api/state", **headers)
     assert got == status
     if status == 403:
         assert list(told) == ["error"]
         assert "content-security-policy" in answered
-        assert page.call("POST", "/api/ask", encoded(), **headers)[0] == 403
+        assert still.call("POST", "/api/ask", encoded(), **headers)[0] == 403
 
 
-def test_a_link_from_elsewhere_opens_the_page_alone(page):
+def test_a_link_from_elsewhere_opens_the_page_alone(still):
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
-    assert page.call("GET", "/", **link)[0] == 200
-    assert page.call("GET", "/api/state", **link)[0] == 403
-    assert page.call("POST", "/", b"", **link)[0] == 403
+    assert still.call("GET", "/", **link)[0] == 200
+    assert still.call("GET", "/api/state", **link)[0] == 403
+    assert still.call("POST", "/", b"", **link)[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -224,22 +238,22 @@ def test_a_link_from_elsewhere_opens_the_page_alone(page):
         (b"0" * 2**19, 413, "notes.txt is larger than 64 KiB; make it smaller"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_sentence(content, status, said, page):
-    got, told, _ = page.call("POST", "/api/ask?name=notes.txt", content)
+def test_what_is_no_picture_is_refused_in_one_sentence(content, status, said, still):
+    got, told, _ = still.call("POST", "/api/ask?name=notes.txt", content)
     assert got == status
     assert said in told["error"]
     assert "\n" not in told["error"]
     assert "BytesIO" not in told["error"]
 
 
-def test_size_is_counted_whatever_the_header_says(page):
+def test_size_is_counted_whatever_the_header_says(still):
     """Sent in chunks, without a length."""
 
     def chunks():
         for _ in range(40):
             yield b"0" * 2**11
 
-    status, told, _ = page.call("POST", "/api/ask", chunks())
+    status, told, _ = still.call("POST", "/api/ask", chunks())
     assert status == 413, told
 
 
@@ -260,8 +274,8 @@ FORM = {"name": "x", "text": "", "numbers": [0.0] * 6}
         ({**FORM, "text": "x" * 51}, "the description has 51 letters; 50 are the most"),
     ],
 )
-def test_a_form_that_is_wrong_is_refused(form, said, page):
-    status, told, _ = page.call("POST", "/api/classes", form)
+def test_a_form_that_is_wrong_is_refused(form, said, still):
+    status, told, _ = still.call("POST", "/api/classes", form)
     assert status == 400
     assert said in told["error"]
 
@@ -312,8 +326,8 @@ def test_no_more_classes_than_the_limit_and_none_twice(page):
         ("GET", "/api/ask", 405, "there is no GET /api/ask here"),
     ],
 )
-def test_what_is_not_there_is_said(method, path, status, said, page):
-    got, told, _ = page.call(method, path)
+def test_what_is_not_there_is_said(method, path, status, said, still):
+    got, told, _ = still.call(method, path)
     assert got == status
     assert said in told["error"]
 
@@ -375,11 +389,11 @@ def test_an_upload_that_does_not_come_is_given_up(table):  # noqa: F811
         assert b" 408 " in stalled.recv(999).split(b"\r\n")[0]
 
 
-def test_several_at_once_are_all_answered(page):
+def test_several_at_once_are_all_answered(still):
     answers = []
     asking = [
         threading.Thread(
-            target=lambda n=n: answers.append(page.call("GET", f"/api/samples/{n}")[0])
+            target=lambda n=n: answers.append(still.call("GET", f"/api/samples/{n}")[0])
         )
         for n in range(8)
     ]

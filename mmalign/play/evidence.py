@@ -29,18 +29,20 @@ SOME = (
     "Scores, no probabilities: of some classes alone there are none, since a head may score these"
     " by another classifier than the calibrated one."
 )
-NO_TEXTS = (
-    "The model keeps what it made of its classes' descriptions, not their words; those of its"
-    " data set are not at hand."
+NO_DATA = (
+    "The model keeps what it made of its classes' descriptions, not their words, and its data set"
+    " is not at hand."
 )
+NO_TEXTS = "The data set describes its classes by numbers, and has no words for them."
 
 
 @dataclass(frozen=True)
 class Words:
-    """Texts of classes, and signs such as an emoji, by name; empty where nobody has any."""
+    """Texts of classes, and signs such as an emoji, by name; ``silent`` says why there are none."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
     signs: Mapping[str, str] = field(default_factory=dict)
+    silent: str = NO_DATA
 
 
 def words_of(source: Source) -> Words:
@@ -52,7 +54,7 @@ def words_of(source: Source) -> Words:
     for each in (texts, signs):
         rows = zip(source.classes, each.values, strict=True) if each else ()
         found.append({name: " ".join(said)[:500] for name, said in rows if said})
-    return Words(*found)
+    return Words(*found, silent="" if found[0] else NO_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,7 @@ class Witness:
         scores = self.model.scores(row, None if which == "all" else names)[0]
         warm = self.model.temperature if which == "all" else None
         chances = None if warm is None else probabilities(scores[None], warm)[0]
-        wide = max(float(np.ptp(scores)), np.finfo(np.float32).tiny)
-        shares = (scores - scores.min()) / wide if chances is None else chances
+        shares = _between(scores) if chances is None else chances
         order = np.argsort(-scores, kind="stable")
         rank = {names[index]: place for place, index in enumerate(order, start=1)}
         listed = [names[index] for index in order[:TOP]]
@@ -146,8 +147,14 @@ class Witness:
     def notes(self, uncalibrated: bool) -> list[str]:
         """What a person must know of this answer, and why evidence is missing."""
         lines = [SOME if self.model.temperature else UNCALIBRATED] if uncalibrated else []
-        lines += [NO_TEXTS] if not self.words.texts else []
-        return lines + ([self.silent] if self.silent else [])
+        return [*lines, *filter(None, (self.words.silent, self.silent))]
+
+
+def _between(scores: Floats) -> Floats:
+    """How far each score is from the lowest, 0, to the highest, 1."""
+    wide = float(np.ptp(scores))
+    far: Floats = (scores - scores.min()) / wide if wide > 0 else np.ones_like(scores)
+    return far
 
 
 def witness(model: Model, new: Mapping[str, str], words: Words) -> Witness:

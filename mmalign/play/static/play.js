@@ -171,7 +171,8 @@ function press(button) {
 function showAnswer(answer, { url, name }) {
   $("empty").hidden = true;
   $("found").hidden = false;
-  say("subject-name", answer.name === undefined ? name : `${answer.name}${url ? "" : ` (row ${count(answer.number)})`}`);
+  const row = url || answer.name === `row ${answer.number}` ? "" : ` (row ${answer.number})`;
+  say("subject-name", answer.name === undefined ? name : `${answer.name}${row}`);
   $("preview").hidden = !url;
   if (url) Object.assign($("preview"), { src: url, alt: "The picture that was asked about" });
   showTruth(answer);
