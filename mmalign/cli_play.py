@@ -30,6 +30,7 @@ def play(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the web browser.")
     ] = True,
     largest: Annotated[int, typer.Option(min=1, max=64, help="A picture's size, in MiB.")] = 8,
+    device: Annotated[str, typer.Option(help="A torch device, for pictures.")] = "cpu",
 ) -> None:
     """Open a page that names pictures, and learns a class from its description."""
     from mmalign.extras import need
@@ -40,5 +41,5 @@ def play(
     from mmalign.play.limits import Limits
     from mmalign.play.serving import serve
 
-    table = laid(load(model), str(model), samples or ())
+    table = laid(load(model), str(model), samples or (), device)
     serve(table, port, browser, Limits(upload=largest * 2**20))

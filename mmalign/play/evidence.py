@@ -50,11 +50,11 @@ def words_of(source: Source) -> Words:
     offered = {name: each for name, each in source.texts.items() if each.level == "class"}
     signs = offered.pop("characters", None)
     texts = offered.get("descriptions") or next(iter(offered.values()), None)
-    found = []
+    found: list[dict[str, str]] = []
     for each in (texts, signs):
         rows = zip(source.classes, each.values, strict=True) if each else ()
         found.append({name: " ".join(said)[:500] for name, said in rows if said})
-    return Words(*found, silent="" if found[0] else NO_TEXTS)
+    return Words(found[0], found[1], "" if found[0] else NO_TEXTS)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmalign.model import Model
 
 
-def laid(model: Model, path: str, samples: Sequence[str]) -> Table:
+def laid(model: Model, path: str, samples: Sequence[str], device: str = "cpu") -> Table:
     """The table of a model, with the samples of these paths, or else those of its data set.
 
     Raises MmalignError for paths that cannot be read. A data set that is not at hand is no
@@ -25,9 +25,9 @@ def laid(model: Model, path: str, samples: Sequence[str]) -> Table:
         source = data_set_of(model)
     except MmalignError as error:
         absent = f"The model's data set is not at hand ({error}); --samples names other things."
-        return Table(model, path, shown or Samples(absent), Words())
+        return Table(model, path, shown or Samples(absent), Words(), device=device)
     try:
         shown = shown or held_out(model, source)
     except MmalignError as error:
         shown = Samples(f"The test rows are not at hand ({error}); --samples names other things.")
-    return Table(model, path, shown, words_of(source), source)
+    return Table(model, path, shown, words_of(source), source, device)

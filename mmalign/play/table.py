@@ -64,14 +64,21 @@ class Job:
 class Table:
     """A loaded model that takes classes in and lets them go; on the disk it stays as it is.
 
-    ``path`` is what the person called it, ``source`` its data set where that is at hand.
+    ``path`` is what the person called it, ``source`` its data set where that is at hand;
+    pictures go through the backbone on ``device``.
     """
 
     def __init__(
-        self, model: Model, path: str, samples: Samples, words: Words, source: Source | None = None
+        self,
+        model: Model,
+        path: str,
+        samples: Samples,
+        words: Words,
+        source: Source | None = None,
+        device: str = "cpu",
     ) -> None:
         self.base, self.path, self.samples, self.words = model, path, samples, words
-        self.source = source
+        self.source, self.device = source, device
         self.added: tuple[Added, ...] = ()
         self.witness = witness(model, {}, words)
         self._extractor: Extractor | None = None
@@ -94,7 +101,7 @@ class Table:
         if self._extractor is None:
             backbone = backbone_of(self.base, modality, Path(name))
             with inside(backbone, "extractor()"):
-                self._extractor = backbone.extractor("cpu")
+                self._extractor = backbone.extractor(self.device)
         prepared = np.asarray(self._extractor.prepare(picture), np.float32)[None]
         row = np.asarray(self._extractor(prepared), np.float32)
         if row.ndim != 2 or len(row) != 1 or not np.isfinite(row).all():
