@@ -24,15 +24,25 @@ def play(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="On this machine; the first free one from 8008 on."),
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="On this machine; the first free one from 8008 on.",
+        ),
     ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the web browser.")
     ] = True,
-    largest: Annotated[int, typer.Option(min=1, max=64, help="A picture's size, in MiB.")] = 8,
+    largest: Annotated[
+        int, typer.Option(min=1, max=64, metavar="MIB", help="Size of a picture.")
+    ] = 8,
     device: Annotated[str, typer.Option(help="A torch device, for pictures.")] = "cpu",
 ) -> None:
-    """Open a page that names pictures, and learns a class from its description."""
+    """Open a page on which to ask a model.
+
+    It names pictures, and learns a class from its description.
+    """
     from mmalign.extras import need
 
     need("play", "fastapi", "uvicorn")

@@ -1,6 +1,5 @@
 """What docs/play.md tells, with real pictures, a real backbone and a real sentence model."""
 
-import os
 import re
 import shlex
 import signal
@@ -44,7 +43,7 @@ def add(page, name, text):
 
 def best(page, number):
     page.click(f"#gallery button >> nth={number}")
-    page.wait_for_selector(f"#gallery button[aria-pressed=true] >> nth=0")
+    page.wait_for_selector("#gallery button[aria-pressed=true] >> nth=0")
     page.wait_for_selector(f"#subject-name:has-text('{sorted(NEW)[number]}.png')")
     page.wait_for_selector("#answer:not([aria-busy])")
     return page.text_content("#best .name >> nth=0")
@@ -102,4 +101,4 @@ def test_rows_alone_are_enough(browser, tmp_path):  # noqa: F811
 def test_the_page_names_what_there_is():
     assert len(COMMANDS) == 4
     for figure in re.findall(r"\((figures/\S+)\)", TEXT):
-        assert os.stat(ROOT / "docs" / figure).st_size < 300_000
+        assert (ROOT / "docs" / figure).stat().st_size < 300_000
