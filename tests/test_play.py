@@ -409,10 +409,14 @@ def test_a_mistake_of_ours_is_one_sentence_too(table, monkeypatch, caplog):  # n
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr(table, "ask_sample", broken)
+    monkeypatch.setattr(table_module, "grown", broken)
     with served(table) as page:
         status, told, headers = page.call("GET", "/api/samples/0")
+        done = page.change("POST", "/api/classes", FORM)
     assert status == 500
-    assert "ZeroDivisionError: oh; the terminal has more" in told["error"]
+    for error in (told["error"], done["error"]):
+        assert "ZeroDivisionError: oh; the terminal has more" in error
+    assert table.model is table.base
     assert "content-security-policy" in headers
 
 

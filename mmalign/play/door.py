@@ -63,7 +63,7 @@ def foreign(headers: Headers, method: str, path: str) -> str | None:
     """Why a request is not from the page itself; None where it is, or from no browser."""
     hosts = headers.getlist("host")
     host = hosts[0] if len(hosts) == 1 else ""
-    if host.partition(":")[0] not in HOSTS:
+    if host.lower().partition(":")[0] not in HOSTS:
         return "this page answers to the names 127.0.0.1 and localhost alone; open it under one"
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
     opened = method == "GET" and path == "/" and headers.get("sec-fetch-mode") == "navigate"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -166,8 +167,8 @@ class Routes:
         except (MmalignError, RefusedError) as error:
             job.end(str(error))
         except Exception as error:
+            logging.getLogger("uvicorn.error").exception(job.what)
             job.end(_said(error))
-            raise
         else:
             job.end()
 
