@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_recipes, cli_runs
+from mmalign import cli_data, cli_hub, cli_latent, cli_model, cli_play, cli_recipes, cli_runs
 from mmalign.cli_recipes import ExecutorName, RayAddress, Settings, shipped_names
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor, site
@@ -309,5 +309,6 @@ app.add_typer(cli_recipes.app)
 app.add_typer(cli_runs.app)
 app.add_typer(cli_model.app)
 app.add_typer(cli_latent.app)
+app.add_typer(cli_play.app)
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_hub.app)

@@ -276,7 +276,9 @@ class Reclassable(Fitted, Protocol):
 class LatentSpace(Fitted, Protocol):
     """A fitted thing that puts every modality into one space, and brings it back out.
 
-    A method whose fits are such says ``latent_space = True``, a class variable.
+    A method whose fits are such says ``latent_space = True``, a class variable. It may have
+    ``class_latents(classes)``, the latents of the descriptions that it keeps of classes,
+    (classes, latent), NaN where it keeps none.
     """
 
     def embed(self, views: Mapping[str, View]) -> Floats:

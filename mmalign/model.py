@@ -116,6 +116,19 @@ class Model:
         """
         return self._space().embed(self._views(features))
 
+    def class_latents(self, classes: Sequence[str] | None = None) -> Floats:
+        """Latents of the descriptions that the model keeps of classes, (classes, latent).
+
+        A class of which it keeps none is NaN. ``classes`` are names; all by default. Raises
+        MmalignError for an unknown class, and for a method that keeps no such latents.
+        """
+        latents = getattr(self._space(), "class_latents", None)
+        if latents is None:
+            method = self.config["recipe"]["method"]["use"]
+            raise MmalignError(f"a model of the method '{method}' keeps no latents of classes")
+        found: Floats = latents(self._indices(classes))
+        return found
+
     def translate(self, features: Floats | Mapping[str, Floats], to: str) -> Floats:
         """Another modality's numbers, decoded from the latents of these rows, (rows, dim).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -33,9 +34,10 @@ def needs_pillow() -> None:
         ) from None
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
     """The picture in a file as RGB, turned as its EXIF orientation says.
 
+    Where ``content`` is given, the file's bytes, ``path`` only names it in a message.
     The first frame of a moving picture is taken. Grey, palette and CMYK pictures are
     converted, 16 bits a channel become 8, and what is transparent is laid over white.
     Raises MmalignError for a file that is no whole picture, that unpacks to more pixels
@@ -46,7 +48,8 @@ def read_picture(path: Path) -> Image.Image:
 
     try:
         # By content, whatever the suffix says; some of Pillow's other formats run programs.
-        with Image.open(path, formats=FORMATS) as opened:
+        file = path if content is None else io.BytesIO(content)
+        with Image.open(file, formats=FORMATS) as opened:
             _check_size(opened.size, Image.MAX_IMAGE_PIXELS)
             return _as_rgb(ImageOps.exif_transpose(opened))
     except MmalignError as error:
@@ -65,6 +68,7 @@ def read_picture(path: Path) -> Image.Image:
 def _said(error: Exception, path: Path) -> str:
     """What a decoder said, on one line and without the path, which stands before it."""
     said = " ".join(str(error).split()).replace(f" {str(path)!r}", "")
+    said = said.partition(" <_io.BytesIO")[0]
     return said or type(error).__name__
 
 

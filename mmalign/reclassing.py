@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,19 @@ from mmalign.types import Session, Signature, View
 if TYPE_CHECKING:
     from mmalign.model import Model
 
+Told: TypeAlias = Callable[[str, int, int, Mapping[str, float]], None]
 
-def with_classes(model: Model, names: Sequence[str], views: Mapping[str, View]) -> Model:
+
+def with_classes(
+    model: Model, names: Sequence[str], views: Mapping[str, View], told: Told | None = None
+) -> Model:
     """The model with these classes besides, known from their descriptions.
 
     ``views`` are unscaled class-level views, a row for each name, of some or all of the
-    model's class-level modalities. Raises MmalignError for a name that is there already or
-    twice, for a class without any description, and for a model that cannot do it.
+    model's class-level modalities. ``told`` hears of each epoch of what is fitted again, as
+    ``Session.epoch_ended`` does, and ends it by raising. Raises MmalignError for a name
+    that is there already or twice, for a class without any description, and for a model that
+    cannot do it.
     """
     known = [name for name in names if name in model.known_classes]
     if known:
@@ -47,7 +53,7 @@ def with_classes(model: Model, names: Sequence[str], views: Mapping[str, View]) 
     if not described.all():
         bare = names[int(np.argmin(described))]
         raise MmalignError(f"the class '{bare}' has no description")
-    return _reclassed(model, _indices(model), names, views)
+    return _reclassed(model, _indices(model), names, views, told)
 
 
 def without_classes(model: Model, names: Sequence[str]) -> Model:
@@ -70,7 +76,11 @@ def _indices(model: Model) -> list[int]:
 
 
 def _reclassed(
-    model: Model, kept: Sequence[int], new: Sequence[str], views: Mapping[str, View]
+    model: Model,
+    kept: Sequence[int],
+    new: Sequence[str],
+    views: Mapping[str, View],
+    told: Told | None = None,
 ) -> Model:
     if not isinstance(model.fitted, Reclassable):
         method = model.config["recipe"]["method"]["use"]
@@ -96,6 +106,8 @@ def _reclassed(
         except MmalignError as error:
             raise MmalignError(f"'{name}': {error}") from None
     session = Session(int(model.config.get("seed", 0)))
+    if told is not None:
+        session = replace(session, epoch_ended=told)
     fitted = model.fitted.reclassed(kept, scaled, signature, session)
     gone = [model.classes[index] for index in _indices(model) if index not in number]
     change: dict[str, Any] = {"added": list(new), "removed": gone}

@@ -47,7 +47,8 @@ LAYERS = (
     {"drawing", "search"},
     {"sweep", "tune", "seeds"},
     {"cli_model", "cli_recipes", "cli_data", "cli_hub", "cli_runs"},
-    {"cli_latent"},
+    {"play"},
+    {"cli_latent", "cli_play"},
     {"cli"},
     {"__main__"},
 )
@@ -102,6 +103,8 @@ PROGRAM = {
     "cli_latent",
     "inputs",
     "predictions",
+    "play",
+    "cli_play",
     "datafiles",
     "inspecting",
     "inspection_text",
@@ -273,6 +276,7 @@ HEAVY = ["torch", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "optuna
 HEAVY += ["PIL", "onnx", "onnxruntime", "huggingface_hub", "transformers", "sentence_transformers"]
 HEAVY += ["jinja2", "mmalign.pages"]
 HEAVY += ["jaxtyping", "geomloss", "ray", "lightning", "asyncio", "multiprocessing"]
+HEAVY += ["fastapi", "starlette", "uvicorn"]
 NEEDLESS = {
     "import": [*HEAVY, "numpy", "pydantic", "rich", "typer", "pluggy", "mmalign.contracts"],
     "help": [*HEAVY, "numpy", "pydantic", "rich", "pluggy", "mmalign.contracts"],

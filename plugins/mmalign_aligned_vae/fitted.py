@@ -74,6 +74,20 @@ class FittedVAE:
         x: Floats = torch.cat(made).cpu().numpy()
         return x
 
+    @torch.no_grad()
+    def class_latents(self, classes: Sequence[int]) -> Floats:
+        """Fused posterior means of the classes' descriptions, (classes, latent); NaN for none."""
+        kept = [] if self.statistics is None else list(self.statistics.described.values())
+        if not kept:
+            return np.full((len(classes), self.aligner.latent), np.nan, np.float32)
+        rows = torch.tensor(list(classes), dtype=torch.int64)
+        has = torch.stack([each.has[rows] for each in kept])
+        z = kept[0].posterior.mean[rows]
+        if len(kept) > 1:
+            z = fuse([each.posterior[rows] for each in kept], has, self.fusion)
+        found: Floats = torch.where(has.any(0)[:, None], z, torch.nan).numpy()
+        return found
+
     @property
     def variants(self) -> Mapping[str, Variant]:
         """Calibrated stacking, where it was asked for."""
