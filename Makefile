@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 RELEASE := .venv-release/bin
 
-.PHONY: help run test test-slow test-plugin test-vision chromium lint format docs bench soak lock audit package release sbom clean
+.PHONY: help run test test-slow test-plugin test-vision chromium lint format docs site bench soak lock audit package release sbom clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,10 @@ format: .venv/installed  ## Mend format and lint
 docs: .venv/installed  ## Write the generated pages again
 	$(BIN)/python tools/hooks_page.py > docs/hooks.md
 	$(BIN)/python tools/results_pages.py
+	$(BIN)/python tools/reference_pages.py
+
+site: .venv/installed  ## The documentation as web pages, into site/
+	$(BIN)/mkdocs build --quiet
 
 bench: .venv/installed  ## Every benchmark at a small size: do they work? (minutes)
 	$(BIN)/python benchmarks/all.py --small

@@ -10,7 +10,7 @@ import typer
 
 from mmalign.errors import MmalignError
 from mmalign.executors import Executor
-from mmalign.terminal import make_console
+from mmalign.terminal import GREEN, RED, coloured, make_console
 
 app = typer.Typer()
 
@@ -57,15 +57,12 @@ def check(
 
     Every mistake is shown.
     """
-    from rich.text import Text
-
     from mmalign.cells import expand
     from mmalign.plugins import discover
     from mmalign.recipe import read
     from mmalign.shipped import shipped
     from mmalign.space import read_space
 
-    say = partial(make_console().print, soft_wrap=True)
     registry, wrong = discover(), 0
     names = recipes or list(shipped())
     for name in names:
@@ -75,10 +72,10 @@ def check(
                 expand(checked, registry)
             if checked.tune is not None:
                 read_space(checked, registry)
-            say(Text.assemble(("ok", "green"), f"     {name}"))
+            print(f"{coloured('ok', GREEN)}     {name}")
         except MmalignError as error:
             wrong += 1
-            say(Text.assemble(("wrong", "red"), f"  {error}"))
+            print(f"{coloured('wrong', RED)}  {error}")
     if wrong:
         raise MmalignError(f"{wrong} of {len(names)} recipes cannot run")
 

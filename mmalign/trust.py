@@ -7,13 +7,14 @@ they are, who put them there and whether they are still as they were installed.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from importlib.metadata import Distribution, EntryPoint, PackagePath, entry_points
+from importlib.metadata import Distribution, EntryPoint, FileHash, PackagePath, entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -71,7 +72,7 @@ def _of(entries: Sequence[EntryPoint], chosen: Sequence[EntryPoint]) -> Provenan
     plugin, dist = plugin_of(entries[0]), entries[0].dist
     url = _direct_url(dist)
     editable = bool(url.get("dir_info", {}).get("editable"))
-    listed = [] if dist is None else [each for each in dist.files or () if each.hash]
+    listed = [] if dist is None else _listed(dist)
     paths = {Path(str(each.locate())).resolve() for each in listed}
     imports = []
     for entry in entries:
@@ -87,6 +88,21 @@ def _of(entries: Sequence[EntryPoint], chosen: Sequence[EntryPoint]) -> Provenan
         plugin.distribution, plugin.version, plugin.ours,
         _origin(dist, url), said, sound, tuple(imports),
     )  # fmt: skip
+
+
+def _listed(dist: Distribution) -> list[PackagePath]:
+    """The files of a distribution's RECORD that have a hash there, those that are gone too.
+
+    ``dist.files`` leaves these out where somebody has imported importlib_metadata, which puts
+    itself in the place of Python's own.
+    """
+    found = []
+    for name, said, *_ in csv.reader((dist.read_text("RECORD") or "").splitlines()):
+        if said:
+            path = PackagePath(name)
+            path.hash, path.dist = FileHash(said), dist
+            found.append(path)
+    return found
 
 
 def file_of(module: str) -> str | None:

@@ -87,9 +87,8 @@ class Browser:
             context.close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests of a process."""
+def opened() -> Iterator[Browser]:
+    """One headless Chromium, for the fixture ``browser`` of conftest.py."""
     if not CHROMIUM:
         pytest.skip("no Chromium on this machine: `make chromium`, or MMALIGN_CHROMIUM=/path/to/it")
     with playwright.sync_playwright() as driver:

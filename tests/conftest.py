@@ -4,12 +4,14 @@ import ast
 import importlib
 import sys
 import typing
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import jaxtyping
+import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
@@ -80,3 +82,11 @@ def check_shapes() -> None:
 
 check_shapes()
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for a module's tests: while it is open, its event loop is running."""
+    from browsing import opened
+
+    yield from opened()

@@ -38,7 +38,13 @@ def resolved(table, key):
 
 def test_there_are_keys():
     assert len(KEYS) >= 35
-    assert {key.split(".")[0] for key, _ in KEYS} >= {"dataset", "modality", "method", "loss", "head"}
+    assert {key.split(".")[0] for key, _ in KEYS} >= {
+        "dataset",
+        "modality",
+        "method",
+        "loss",
+        "head",
+    }
 
 
 @pytest.mark.parametrize(("key", "value"), KEYS)
@@ -75,7 +81,13 @@ def test_reference_recipe_has_the_published_values():
         assert REFERENCE["method"][key] == value
         assert re.search(rf"\| {value if key != 'lr' else '0.00015'} \| `method.{key}`", PAGE)
     head = resolved(base("head"), "head")
-    for key, value in (("lr", 0.001), ("batch", 32), ("seen", 200), ("unseen", 400), ("epochs", 23)):
+    for key, value in (
+        ("lr", 0.001),
+        ("batch", 32),
+        ("seen", 200),
+        ("unseen", 400),
+        ("epochs", 23),
+    ):
         assert head[key] == value
         assert re.search(rf"\| {value}\b[^|]* \| [^|]*`head.{key}`", PAGE)
 
@@ -95,4 +107,7 @@ def test_names_of_the_code_are_where_the_page_says():
     for names, path in rows:
         code = (ROOT / path).read_text(encoding="utf-8")
         for name in re.findall(r"`([\w.]+)`", names):
-            assert re.search(rf"^ *(def|class) {name.rpartition('.')[2]}\b", code, re.M), (name, path)
+            assert re.search(rf"^ *(def|class) {name.rpartition('.')[2]}\b", code, re.M), (
+                name,
+                path,
+            )

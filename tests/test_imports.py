@@ -21,7 +21,8 @@ LAYERS = (
     {"arrays", "checkpoints", "metricsfile"},
     {"stored"},
     {"moments"},
-    {"types", "component", "shipped", "board", "lock", "extras", "terminal", "download", "unpack"},
+    {"types", "component", "shipped", "board", "lock", "extras", "terminal", "download", "unpack"}
+    | {"namelist"},
     {"asking"},
     {"stores", "answers", "loop", "figure", "grid", "calibration", "retrieval", "checked"},
     {"contracts", "report", "pictures", "datafiles", "bundlefiles"},

@@ -13,7 +13,11 @@ from commands import call, only
 from mmalign.testing import checks
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"own-modality.md": "trigrams", "own-loss.md": "bhattacharyya", "own-method.md": "exemplars"}
+PAGES = {
+    "own-modality.md": "trigrams",
+    "own-loss.md": "bhattacharyya",
+    "own-method.md": "exemplars",
+}
 FILE = re.compile(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```", re.M | re.S)
 COMMANDS = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
 DATA = {"dataset.use": '"synthetic"', "dataset.samples": "6", "dataset.seen": "6"}
@@ -60,7 +64,9 @@ def installed(page, tmp_path, monkeypatch):
 
 def test_its_component_conforms(page, installed):
     """As the page's own test does, which pytest would run in a process of its own."""
-    assert f"from mmalign_{PAGES[page]} import " in (installed / f"test_{PAGES[page]}.py").read_text()
+    assert (
+        f"from mmalign_{PAGES[page]} import " in (installed / f"test_{PAGES[page]}.py").read_text()
+    )
     module = importlib.import_module(f"mmalign_{PAGES[page]}")
     (component,) = (
         value
@@ -87,7 +93,9 @@ def test_its_commands_run(page, installed):
         said[command] = done.stdout
     assert PAGES[page] in said["ls"]
     if page == "own-modality.md":
-        assert re.search(r"trigrams +0\.1\.0 +mmalign-trigrams +modality:trigrams", said["plugins"])
+        assert re.search(
+            r"mmalign-trigrams 0\.1\.0\n +trigrams +modality:trigrams", said["plugins"]
+        )
         assert "1 class more, 10 in all, described by trigrams" in said["add-classes"]
     else:
         assert "H = " in said["run"]

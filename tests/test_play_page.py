@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browsing import NARROW, WIDE, Tab, browser, shot  # noqa: F401
+from browsing import NARROW, WIDE, Tab, shot
 from playing import laid_with_pictures, served, table, tiny  # noqa: F401
 from vision import made_folder, made_picture
 
@@ -23,7 +23,7 @@ ANSWERED = "#answer:not([aria-busy]) #best li"
 
 
 @contextmanager
-def opened(browser, table, size=WIDE, dark=False, **limits) -> Iterator[Tab]:  # noqa: F811
+def opened(browser, table, size=WIDE, dark=False, **limits) -> Iterator[Tab]:
     """The page in a tab; at the end nothing came from elsewhere, and nothing is wrong with it."""
     with served(table, Limits(**limits)) as page, browser.tab(size, dark) as tab:
         tab.page.goto(page.url)
@@ -58,7 +58,7 @@ def names(tab, where="#best"):
     return tab.page.locator(f"{where} .name").all_text_contents()
 
 
-def test_a_sample_is_not_known_described_recognised_and_forgotten(browser, table):  # noqa: F811
+def test_a_sample_is_not_known_described_recognised_and_forgotten(browser, table):
     row = table.samples.truths.index(NEW)
     with opened(browser, table) as tab:
         page = tab.page
@@ -101,7 +101,7 @@ def test_a_sample_is_not_known_described_recognised_and_forgotten(browser, table
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_picture_is_dropped_and_pasted(dark, browser, table):  # noqa: F811
+def test_a_picture_is_dropped_and_pasted(dark, browser, table):
     with opened(browser, table, NARROW, dark) as tab:
         dropped(tab, "one.png", "image/png", png(1))
         tab.page.wait_for_selector("#subject-name:has-text('one.png')")
@@ -122,7 +122,7 @@ def test_a_picture_is_dropped_and_pasted(dark, browser, table):  # noqa: F811
         shot(tab, f"picture_narrow_{'dark' if dark else 'light'}")
 
 
-def test_what_is_wrong_stands_beside_it(browser, table):  # noqa: F811
+def test_what_is_wrong_stands_beside_it(browser, table):
     with opened(browser, table, dark=True, upload=2**14) as tab:
         page = tab.page
         dropped(tab, "notes.txt", "text/plain", b"hello")
@@ -144,7 +144,7 @@ def test_what_is_wrong_stands_beside_it(browser, table):  # noqa: F811
         tab.errors.clear()
 
 
-def test_a_slow_answer_is_said_and_the_page_goes_on(browser, table, monkeypatch):  # noqa: F811
+def test_a_slow_answer_is_said_and_the_page_goes_on(browser, table, monkeypatch):
     going = threading.Event()
     answer = table.ask_sample
     monkeypatch.setattr(table, "ask_sample", lambda *given: (going.wait(20), answer(*given))[1])
@@ -158,7 +158,7 @@ def test_a_slow_answer_is_said_and_the_page_goes_on(browser, table, monkeypatch)
         tab.errors.clear()
 
 
-def test_pictures_of_a_folder_are_chosen_by_the_keyboard(browser, tiny, tmp_path, monkeypatch):  # noqa: F811
+def test_pictures_of_a_folder_are_chosen_by_the_keyboard(browser, tiny, tmp_path, monkeypatch):
     made_folder(tmp_path / "some", [f"{number:02d}.png" for number in range(14)])
     shown = laid_with_pictures(tiny, monkeypatch, str(tmp_path / "some"))
     with opened(browser, shown) as tab:
@@ -177,7 +177,7 @@ def test_pictures_of_a_folder_are_chosen_by_the_keyboard(browser, tiny, tmp_path
         shot(tab, "gallery_wide_light")
 
 
-def test_a_model_of_features_says_what_it_cannot_take(browser, tiny, tmp_path):  # noqa: F811
+def test_a_model_of_features_says_what_it_cannot_take(browser, tiny, tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((2, 12), np.float32))
     shown = laid(mmalign.load(tiny), "my model", [str(tmp_path / "rows.npy")])
     shown.base = replace(shown.base, fitted=object())  # it cannot change its classes
@@ -191,7 +191,7 @@ def test_a_model_of_features_says_what_it_cannot_take(browser, tiny, tmp_path): 
         shot(tab, "features_narrow_light")
 
 
-def test_when_the_program_has_ended_the_page_says_so(browser, table):  # noqa: F811
+def test_when_the_program_has_ended_the_page_says_so(browser, table):
     with browser.tab() as tab:
         with served(table) as page:
             tab.page.goto(page.url)

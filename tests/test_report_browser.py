@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from browsing import NARROW, WIDE, browser, shot  # noqa: F401
+from browsing import NARROW, WIDE, shot
 from reportfolder import HOSTILE, names_of, put, write_run, write_sweep
 
 from mmalign.pages.again import write_again
@@ -33,7 +33,7 @@ def pages(tmp_path_factory):
 
 @pytest.mark.parametrize(("size", "dark"), SHOWN)
 @pytest.mark.parametrize("what", ["run", "sweep"])
-def test_a_page_is_good_to_read(browser, pages, what, size, dark):  # noqa: F811
+def test_a_page_is_good_to_read(browser, pages, what, size, dark):
     with browser.tab(size, dark) as tab:
         tab.page.goto(pages[what])
         for details in tab.page.locator("details").all():
@@ -48,7 +48,7 @@ def test_a_page_is_good_to_read(browser, pages, what, size, dark):  # noqa: F811
         shot(tab, f"{what}-{size[0]}-{'dark' if dark else 'light'}")
 
 
-def test_without_scripts_all_of_it_is_there(browser, pages):  # noqa: F811
+def test_without_scripts_all_of_it_is_there(browser, pages):
     with browser.tab(scripts=False) as tab:
         tab.page.goto(pages["run"])
         assert tab.page.locator("#table-classes tbody tr").count() == 21
@@ -62,7 +62,7 @@ def test_without_scripts_all_of_it_is_there(browser, pages):  # noqa: F811
         assert tab.page.locator("#recipe").is_visible()
 
 
-def test_marks_say_what_they_are_to_pointer_and_keyboard(browser, pages):  # noqa: F811
+def test_marks_say_what_they_are_to_pointer_and_keyboard(browser, pages):
     with browser.tab() as tab:
         page = tab.page
         page.goto(pages["run"])
@@ -87,7 +87,7 @@ def test_marks_say_what_they_are_to_pointer_and_keyboard(browser, pages):  # noq
         assert tab.errors == []
 
 
-def test_tables_sort_and_filter(browser, pages):  # noqa: F811
+def test_tables_sort_and_filter(browser, pages):
     def column(number):
         cells = tab.page.locator(f"#table-classes tbody tr:not([hidden]) > :nth-child({number})")
         return cells.all_inner_texts()
@@ -109,7 +109,7 @@ def test_tables_sort_and_filter(browser, pages):  # noqa: F811
         assert tab.page.locator("#classes output").inner_text() == "5 of 21 shown"
 
 
-def test_the_theme_is_chosen_and_kept(browser, pages):  # noqa: F811
+def test_the_theme_is_chosen_and_kept(browser, pages):
     def paper():
         return tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -126,7 +126,7 @@ def test_the_theme_is_chosen_and_kept(browser, pages):  # noqa: F811
         assert paper() == light
 
 
-def test_a_figure_is_saved_as_a_file_that_stands_alone(browser, pages, tmp_path):  # noqa: F811
+def test_a_figure_is_saved_as_a_file_that_stands_alone(browser, pages, tmp_path):
     with browser.tab(dark=True) as tab:
         tab.page.goto(pages["run"])
         for ident in ("figure-map", "figure-result", "learning-0-0"):
@@ -150,7 +150,7 @@ def test_a_figure_is_saved_as_a_file_that_stands_alone(browser, pages, tmp_path)
         assert tab.errors == []
 
 
-def test_by_keyboard_and_on_paper(browser, pages):  # noqa: F811
+def test_by_keyboard_and_on_paper(browser, pages):
     with browser.tab(NARROW) as tab:
         tab.page.goto(pages["run"])
         tab.page.keyboard.press("Tab")
@@ -175,7 +175,7 @@ def test_by_keyboard_and_on_paper(browser, pages):  # noqa: F811
         assert max(map(int, re.findall(r"\d+", ink)[:3])) < 80
 
 
-def test_the_way_from_a_sweep_to_its_runs(browser, pages):  # noqa: F811
+def test_the_way_from_a_sweep_to_its_runs(browser, pages):
     with browser.tab() as tab:
         tab.page.goto(pages["sweep"])
         assert tab.page.locator("figure img").evaluate("each => each.naturalWidth") > 0

@@ -208,11 +208,13 @@ def compare_metrics(shown, said):
 
 
 def compare_answers(shown, said):
-    """Scores within a tolerance, and of each picture's best answers all but one picture's the same."""
+    """Scores within a tolerance; of each picture's best answers all but one picture's the same."""
     there = {(row["name"], row["class"]): float(row["score"]) for row in rows_of(said)}
     best = {row["name"]: row["class"] for row in rows_of(said) if row["rank"] == "1"}
     rows = rows_of(shown)
-    wrong = {row["name"] for row in rows if row["rank"] == "1" and best[row["name"]] != row["class"]}
+    wrong = {
+        row["name"] for row in rows if row["rank"] == "1" and best[row["name"]] != row["class"]
+    }
     # All the same where the page was written; README's test allows one miss of three as well.
     assert len(wrong) <= 1
     near = [

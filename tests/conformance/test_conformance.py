@@ -104,4 +104,4 @@ def test_registered_component_conforms(check: Check) -> None:
 @pytest.mark.parametrize("plugin", discover().plugins, ids=lambda plugin: plugin.name)
 def test_registered_plugin_loads(plugin: Plugin) -> None:
     assert plugin.problem is None
-    assert plugin.components
+    assert plugin.components or plugin.name in discover().trackers.ready
