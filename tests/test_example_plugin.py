@@ -95,13 +95,14 @@ def test_everything_comes_from_what_was_installed(outside: Path) -> None:
 
 
 def test_plugins_are_listed_with_their_distributions(outside: Path, program: Path) -> None:
-    lines = call(program, "plugins", cwd=outside).strip().splitlines()
-    listed = {line.split()[0]: line.strip().split(maxsplit=3)[1:] for line in lines}
-    assert listed["gaze"] == ["0.1.0", "mmalign-gaze", "modality:gaze"]
-    assert listed["image"][1] == "mmalign"
-    version, distribution, state = listed["broken"]
-    assert (version, distribution) == ("0.7", "mmalign-broken")
-    assert state == "not loaded: ImportError: libbroken.so is not there"
+    homes = {}
+    for part in call(program, "plugins", cwd=outside).strip().split("\n\n"):
+        home, *lines = part.splitlines()
+        homes[home] = dict(line.split(maxsplit=1) for line in lines)
+    assert homes["mmalign-gaze 0.1.0"] == {"gaze": "modality:gaze"}
+    assert homes["mmalign 0.1.0"]["image"] == "modality:image"
+    said = "not loaded: ImportError: libbroken.so is not there"
+    assert homes["mmalign-broken 0.7"] == {"broken": said}
 
 
 def test_recipe_runs_beside_a_broken_plugin(outside: Path, program: Path) -> None:
