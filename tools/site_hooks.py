@@ -62,9 +62,19 @@ def on_page_content(content: str, **_: Any) -> str:
 
     def written(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
-        return str(convert(html.unescape(match["tex"]).strip(), display=display))
+        formula = str(convert(html.unescape(match["tex"]).strip(), display=display))
+        # A wide one scrolls in a narrow window, which a keyboard must reach.
+        return (
+            formula.replace("<math ", '<math tabindex="0" ', 1) if display == "block" else formula
+        )
 
     return FORMULA.sub(written, content)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Give the theme's search dialog a name, which screen readers look for."""
+    dialog = '<div class="md-search" data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
 
 
 def pages(files: Files) -> Iterator[str]:
