@@ -121,6 +121,7 @@ def test_a_run_on_two_processes_is_that_of_one(tmp_path, alone):
     compared(tmp_path, alone)
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_processes_as_well(tmp_path, alone):
     torchrun = [PROGRAM.with_name("torchrun"), "--nproc-per-node", "2", "-m", "mmalign"]
     command = [*torchrun, "run", "synthetic", *SETTINGS]

@@ -470,6 +470,7 @@ def killed(program: list[str], cwd: Path, when: Callable[[], bool]) -> None:
         assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_process_loses_little_and_mixes_nothing(tmp_path: Path) -> None:
     """Really killed, twice, with a real network; the end is as if nothing had happened."""
     folder = made_folder(tmp_path / "pictures", [f"{number:03d}.png" for number in range(8)])

@@ -184,6 +184,7 @@ def test_a_file_that_leads_elsewhere_is_not_pushed(hub, bundle, tmp_path):
     assert not hub.asked
 
 
+@pytest.mark.slow
 def test_the_program_pushes_and_pulls(hub, bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     monkeypatch.setenv("HF_TOKEN", OWNER)

@@ -164,6 +164,7 @@ def test_both_recipes_are_the_same_but_for_the_splits():
     assert one == other
 
 
+@pytest.mark.slow
 def test_scores_in_parts_give_the_same_report(data, ran, tmp_path, monkeypatch):
     from mmalign import answers
 
@@ -182,6 +183,7 @@ def test_too_few_classes_are_refused_by_the_program(data, tmp_path):
     assert "dataset.split" in refused("run", RECIPE, *sets(data, split="m500"), cwd=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not LISTS.exists(), reason="no shared data beside the repository")
 def test_the_published_lists_run_at_a_reduced_size(tmp_path):

@@ -291,6 +291,7 @@ def test_two_do_not_go_on_with_one_run(tmp_path):
     assert "another run is at work here" in said
 
 
+@pytest.mark.slow
 def test_seeds_in_processes_go_on_too(tmp_path):
     """Its processes die with it, and the next one finds what each seed kept."""
     (tmp_path / "mine.toml").write_text(BASE, encoding="utf-8")

@@ -127,6 +127,7 @@ def test_plugins_hear_of_one_run_and_every_epoch(place, three):
     assert sorted(tracker.heard[1:-1], key=lambda each: [3, 0, 1].index(each[0])) == written
 
 
+@pytest.mark.slow
 def test_a_seed_whose_process_is_killed_is_done_once_more(tmp_path, started):  # noqa: F811
     laid = ("--set", "method.epochs=300", "--set", "run.seeds=[3, 1]", "--workers", 1)
     running = started("run", write(tmp_path), *laid, cwd=tmp_path)

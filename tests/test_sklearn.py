@@ -82,6 +82,7 @@ def test_the_model_within_is_saved_and_answers_alike(data, fitted, tmp_path):
     assert "newcomer" in added.classes
 
 
+@pytest.mark.slow
 def test_it_stands_in_a_pipeline_and_is_searched(data):
     x, y = rows_of(data, "train")
     pipe = make_pipeline(MinMaxScaler(), AlignedVAEClassifier(random_state=0, **QUICK))

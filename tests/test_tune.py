@@ -84,6 +84,7 @@ def test_the_value_of_a_trial_is_that_of_the_recipe_on_the_validation_protocol(t
     assert summary["U"]["std"] == pytest.approx(float(row["U_std"]), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_to_the_same_trials(through, tmp_path, started):  # noqa: F811
     write(tmp_path)
     arguments = ("tune", "mine.toml", "--trials", 11, "--workers", 1, "--set", "run.seeds=2")
@@ -102,6 +103,7 @@ def test_a_search_that_is_killed_goes_on_to_the_same_trials(through, tmp_path, s
     assert one == two
 
 
+@pytest.mark.slow
 def test_earlier_trials_count_and_another_space_begins_anew(tmp_path):
     assert call("tune", write(tmp_path), "--trials", 1, cwd=tmp_path).returncode == 0
     done = call("tune", "mine.toml", "--trials", 2, cwd=tmp_path)
