@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,49 @@ if TYPE_CHECKING:
     from mmalign.reproduce import Comparison
 
 app = typer.Typer()
+
+
+class Form(StrEnum):
+    """How a comparison is written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
+@app.command()
+def table(
+    what: Annotated[
+        list[str], typer.Argument(help="Recipes that were run, or folders of runs and sweeps.")
+    ],
+    form: Annotated[
+        Form, typer.Option("--format", help="How it is written.", case_sensitive=False)
+    ] = Form.text,
+    by: Annotated[
+        str | None, typer.Option(help="A key that a sweep varies: one table for each value.")
+    ] = None,
+    test: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="SYSTEM SYSTEM", help="A paired test of two over their seeds."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What the test compares.")] = "H",
+    runs: Annotated[Path, typer.Option(help="Folder where recipes were run.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="A file; standard output by default.")] = None,
+) -> None:
+    """Put finished runs side by side.
+
+    Published next to reproduced, the best in bold.
+    """
+    from mmalign.comparison import gathered, paired
+    from mmalign.comparison_text import deliver, sentence, written
+
+    lines, console = gathered(what, runs), make_console()
+    parts = written(lines, form.value, by, console.width)
+    said = sentence(paired(lines, *test, metric)) if test is not None else ""
+    deliver(parts, console, out)
+    if said:  # it belongs into no table
+        print(said, file=sys.stderr if form == "csv" and out is None else sys.stdout)
 
 
 @app.command()
@@ -62,7 +107,10 @@ def reproduce(
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a finished run, or of a sweep.")],
 ) -> None:
-    """Write report.html again, from what lies in a folder; for runs of an older mmalign, too."""
+    """Write report.html again, from a run's or a sweep's folder.
+
+    Where an older mmalign ran it, the page says what the folder lacks.
+    """
     from mmalign.pages.again import write_again
 
     make_console().print(f"report: {write_again(folder)}", soft_wrap=True)
