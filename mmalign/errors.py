@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 LONGEST = 200  # letters of a name that are compared
 MOST = 200  # names that a message lists
+TRACEBACK = "error.txt"  # in a job's folder: of a bug, an error that is no MmalignError
 
 
 class MmalignError(Exception):

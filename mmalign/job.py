@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmalign.errors import MmalignError
+from mmalign.errors import TRACEBACK, MmalignError
 from mmalign.plugins import Registry
 from mmalign.writing import write_whole
 
 DONE = "done.json"
-WRONG = "error.txt"  # BUG, to a run that this is a seed of
 OFTEN = 0.2  # seconds between two messages about epochs
 
 
@@ -46,7 +45,7 @@ class Job:
 
         if latest(self.folder / self.name) is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        (self.folder / WRONG).unlink(missing_ok=True)
+        (self.folder / TRACEBACK).unlink(missing_ok=True)
 
     def work(self, registry: Registry, tell: Callable[..., None]) -> None:
         """Do it, telling of stage, epoch and number of epochs. Raises MmalignError."""
@@ -137,6 +136,6 @@ def do(job: Job, registry: Registry, tell: Callable[..., None]) -> str | None:
         return str(error)
     except Exception as error:
         job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / WRONG).write_text(traceback.format_exc(), encoding="utf-8")
-        return f"{type(error).__name__}: {error} (traceback: {job.folder / WRONG})"
+        (job.folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {error} (traceback: {job.folder / TRACEBACK})"
     return None

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from mmalign.answering import together
 from mmalign.crew import Crew, Event
-from mmalign.errors import MmalignError
+from mmalign.errors import TRACEBACK, MmalignError
 from mmalign.executors import Executor, Site
 from mmalign.metricsfile import Metrics
 from mmalign.place import made_folder
@@ -30,7 +30,7 @@ from mmalign.report import Report
 from mmalign.run import Outcome, at_work, begun, teller
 from mmalign.runfiles import MODEL, finish
 from mmalign.seedjob import SeedJob
-from mmalign.unfinished import BUG, seed_folder
+from mmalign.unfinished import seed_folder
 
 
 def apart(recipe: Recipe, executor: Executor, workers: int | None) -> bool:
@@ -162,7 +162,7 @@ class Seeds:
             for seed in self.recipe.seeds:  # in this order, whichever came first
                 file.write(self.part(seed).with_suffix(".jsonl").read_bytes())
         good = [seed for seed in self.recipe.seeds if seed in self.reports]
-        bugs = any((self.part(seed) / BUG).is_file() for seed in self.wrong)
+        bugs = any((self.part(seed) / TRACEBACK).is_file() for seed in self.wrong)
         if good:
             report = joined([self.reports[seed] for seed in good], self.wrong, seconds)
             said = self.registry.trackers.notes(self.folder)

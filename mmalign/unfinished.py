@@ -12,14 +12,13 @@ from typing import Any
 
 from mmalign.answering import Answer
 from mmalign.checkpoints import Checkpoints
-from mmalign.errors import MmalignError
+from mmalign.errors import TRACEBACK, MmalignError
 from mmalign.plugins import Registry
 from mmalign.recipe import Recipe, read
 from mmalign.report import METRICS, Measures
 from mmalign.writing import write_whole
 
 UNFINISHED = "unfinished"  # folder within a run's, gone when the run is over
-BUG = "error.txt"  # what a seed's job leaves that raised what it should not
 ANSWER = "answer.json"
 SAME = "same.json"
 
@@ -120,7 +119,7 @@ def latest(parent: Path) -> Path | None:
     One that was killed after its end, while it cleared away, is cleared away.
     """
     for each in parent.glob(f"*/{UNFINISHED}"):
-        if (each.parent / "report.json").exists() and not any(each.rglob(BUG)):
+        if (each.parent / "report.json").exists() and not any(each.rglob(TRACEBACK)):
             shutil.rmtree(each, ignore_errors=True)
     found = [each.parent for each in parent.glob(f"*/{UNFINISHED}") if is_unfinished(each.parent)]
     return max(
