@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 RELEASE := .venv-release/bin
+# More than processors: a good part of the tests waits for processes and disks.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
 
 .PHONY: help run test test-slow test-plugin test-vision chromium lint format docs site bench soak lock audit package release sbom clean
 
@@ -19,7 +21,7 @@ run: .venv/installed  ## Install, then run the quickstart
 	$(BIN)/mmalign run recipes/quickstart.toml
 
 test: .venv/installed  ## Install, then run the tests (minutes)
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: .venv/installed  ## Every test, the slow ones too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,slow]'
